@@ -1,0 +1,98 @@
+//! What happened to a session, for whoever wants to count, log or alarm.
+
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::error::ErrorKind;
+use crate::record::Owner;
+use crate::token::SessionId;
+
+/// Something that happened. Only the public session ID is ever in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A session began.
+    Created(SessionId),
+    /// An owner logged in; the session has a new ID.
+    LoggedIn {
+        /// The new session.
+        id: SessionId,
+        /// The session it replaced, if there was one.
+        replaced: Option<SessionId>,
+        /// Who logged in.
+        owner: Owner,
+    },
+    /// The owner proved again who they are.
+    Reauthenticated(SessionId),
+    /// The session's secret was replaced.
+    Rotated(SessionId),
+    /// A handler ended its own session.
+    LoggedOut(SessionId),
+    /// The session was ended from outside.
+    Revoked(SessionId),
+    /// All sessions of an owner were ended.
+    OwnerRevoked {
+        /// Whose.
+        owner: Owner,
+        /// How many there were.
+        sessions: u64,
+    },
+    /// The sweeper removed the record of an expired session.
+    Swept(SessionId),
+    /// A well-formed token named no live session.
+    Unknown(SessionId),
+    /// A token that a login replaced was presented.
+    Superseded(SessionId),
+    /// A secret that was replaced longer ago than the grace was presented: a stale copy, or a theft.
+    Replayed(SessionId),
+    /// A secret that never belonged to the session was presented: a guess.
+    Refused(SessionId),
+    /// A save had to be repeated on a newer version.
+    Conflict {
+        /// Which session.
+        id: SessionId,
+        /// How many times so far, in this commit.
+        attempts: u32,
+    },
+    /// An insert replaced bytes that another request wrote after this one had read.
+    Overwrote {
+        /// Which session.
+        id: SessionId,
+        /// Which key.
+        key: String,
+    },
+    /// A write found that the session had ended, and was refused.
+    WriteRefused(SessionId),
+    /// A damaged record was refused and set aside.
+    Corrupt(SessionId),
+    /// An operation of the store failed.
+    StoreFailed(ErrorKind),
+    /// The wall clock and the passage of time disagree; the sweeper waits until they agree again.
+    ClockStepped,
+}
+
+/// Whoever wants to know. Called on the request's own thread: be quick, hand long work on.
+///
+/// A subscriber that panics is ignored: it stops neither a request nor an invalidation.
+pub trait Subscriber: Debug + Send + Sync + 'static {
+    /// Something happened.
+    fn notify(&self, event: &Event);
+}
+
+/// The subscribers of one engine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Subscribers(Vec<Arc<dyn Subscriber>>);
+
+impl Subscribers {
+    pub(crate) fn add(&mut self, subscriber: Arc<dyn Subscriber>) {
+        self.0.push(subscriber);
+    }
+
+    pub(crate) fn notify(&self, event: &Event) {
+        tracing::debug!(target: "sessile", ?event);
+        for subscriber in &self.0 {
+            let _ = catch_unwind(AssertUnwindSafe(|| subscriber.notify(event)));
+        }
+    }
+}
