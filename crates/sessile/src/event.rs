@@ -68,6 +68,8 @@ pub enum Event {
     Corrupt(SessionId),
     /// An operation of the store failed.
     StoreFailed(ErrorKind),
+    /// Twenty cookies were set and none came back; the browsers refuse them, or nobody returns.
+    CookiesNotReturned,
     /// The wall clock and the passage of time disagree; the sweeper waits until they agree again.
     ClockStepped,
 }
