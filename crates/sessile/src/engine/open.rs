@@ -15,6 +15,7 @@ use crate::store::{Access, Loaded, Ticket};
 use crate::token::{SecretHash, SessionId, Token};
 
 /// What the look-up of one token gave.
+#[expect(clippy::large_enum_variant, reason = "one per look-up, moved once")]
 enum Found {
     Nothing,
     Superseded,

@@ -142,7 +142,7 @@ impl ClockWatch {
 }
 
 fn offset_ms(now: SystemTime, elapsed: Duration) -> i128 {
-    i128::from(millis(now)) - elapsed.as_millis() as i128
+    i128::from(millis(now)) - i128::try_from(elapsed.as_millis()).unwrap_or(i128::MAX)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{HeaderValue, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
 use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -137,10 +137,12 @@ fn add(headers: &mut HeaderMap, written: HeaderMap) {
     for (next, value) in written {
         name = next.or(name);
         match &name {
-            Some(http::header::CACHE_CONTROL) => {
-                drop(headers.insert(http::header::CACHE_CONTROL, value))
+            Some(name) if name == CACHE_CONTROL => {
+                headers.insert(name, value);
             }
-            Some(name) => drop(headers.append(name.clone(), value)),
+            Some(name) => {
+                headers.append(name, value);
+            }
             None => {}
         }
     }
