@@ -252,6 +252,9 @@ impl Engine {
             let updated = self.store.update(&mark, old.record.version, durability, ticket).await;
             match updated.map_err(|error| self.failed(error))? {
                 Updated::Written => return Ok(new),
+                // Another login of the same browser was first: its form was sent twice. Both stand,
+                // each with what it had loaded; the browser keeps whichever answer comes last.
+                Updated::Conflict(current) if current.superseded => return Ok(new),
                 Updated::Conflict(current) => {
                     contest.lost().await?;
                     old = self.reverified(*current, &old)?;
