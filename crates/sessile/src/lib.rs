@@ -18,7 +18,9 @@ mod token;
 mod web;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{Config, CookieConfig, Keep, Prefix, SameSite};
+pub use config::{
+    Config, CookieConfig, Keep, OnOtherAddress, OnOutage, OnOwnerLimit, OnReplay, Prefix, SameSite,
+};
 pub use engine::{
     Client, Device, DevicePage, Exchange, SessionHandle, Sessions, SessionsBuilder, Swept,
 };

@@ -85,6 +85,11 @@ engine_laws! {
     devices_are_listed_with_the_current_one_marked
     revoking_needs_the_right_owner
     revoke_all_spares_the_exception
+    logins_over_the_limit_end_the_oldest
+    logins_over_the_limit_are_refused_when_asked
+    a_replay_ends_the_session_when_asked
+    another_address_is_refused_or_told_or_ends_as_asked
+    an_outage_reads_as_nobody_when_asked_and_writes_nothing
     a_session_is_found_by_its_id_and_written_by_commit
     commit_shows_the_committed_value
     a_commit_that_is_dropped_half_way_refuses_to_go_on
