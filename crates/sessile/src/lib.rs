@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod clock;
+mod codec;
 mod error;
 mod event;
 mod expiry;

@@ -1,1 +1,3 @@
 //! The tests of the library, one binary.
+
+mod format;
