@@ -87,7 +87,7 @@ impl Head {
 
     /// The version that bytes claim before anything about them was checked.
     pub(crate) fn claimed_version(bytes: &[u8]) -> u64 {
-        bytes.get(8..16).map_or(0, |field| le_u64(field))
+        bytes.get(8..16).map_or(0, le_u64)
     }
 
     pub(crate) fn encode(&self) -> [u8; HEAD_BYTES] {
