@@ -2,6 +2,7 @@
 
 mod changes;
 mod clock;
+mod codec;
 mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;

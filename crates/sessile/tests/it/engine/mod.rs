@@ -20,6 +20,13 @@ fn memory() -> Place {
     Place { store: Arc::new(MemoryStore::new()), _kept: None }
 }
 
+#[cfg(feature = "file")]
+fn files() -> Place {
+    let root = tempfile::tempdir().unwrap();
+    let store = sessile::store::FileStore::open(root.path().join("sessions")).unwrap();
+    Place { store: Arc::new(store), _kept: Some(root) }
+}
+
 /// Stamps every law into a named test per store.
 macro_rules! engine_laws {
     ($($law:ident)*) => {
@@ -27,6 +34,14 @@ macro_rules! engine_laws {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $law() {
                 super::laws::$law(&super::memory()).await;
+            })*
+        }
+
+        #[cfg(feature = "file")]
+        mod on_files {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::laws::$law(&super::files()).await;
             })*
         }
     };
