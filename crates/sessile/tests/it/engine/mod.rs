@@ -5,6 +5,7 @@
 
 mod harness;
 mod laws;
+mod sweeper;
 
 use std::sync::Arc;
 
