@@ -201,10 +201,27 @@ impl Core {
 
     /// Ends the session of `id`, and removes it from its owner's index afterwards.
     pub(super) fn delete(&self, id: SessionId, durability: Durability) -> Result<bool> {
-        match self.delete_if(id, durability, &|_| true)? {
+        match self.end_if(id, durability, &|_| true)? {
             Deletion::Done(Some(owner)) => self.owners.remove(&owner, &[id]).map(|()| true),
             Deletion::Done(None) => Ok(true),
             Deletion::Absent | Deletion::Spared(_) => Ok(false),
+        }
+    }
+
+    /// As [`delete_if`](Self::delete_if), of a session that may be damaged: setting it aside took it
+    /// out of its place, which is all that its user asked for.
+    pub(super) fn end_if(
+        &self,
+        id: SessionId,
+        durability: Durability,
+        wanted: &dyn Fn(&Record) -> bool,
+    ) -> Result<Deletion> {
+        match self.delete_if(id, durability, wanted) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.sync_removal(id, self.durability(durability))?;
+                Ok(Deletion::Done(None))
+            }
+            deletion => deletion,
         }
     }
 
@@ -230,19 +247,13 @@ impl Core {
         wanted: &dyn Fn(&Record) -> bool,
         locked: &Locked,
     ) -> Result<Deletion> {
-        let (page, state) = match self.judge(&locked.file, id) {
-            Ok(Judged::Live(page, state)) => (page, state),
-            Ok(Judged::Unfinished) => return Ok(Deletion::Absent),
+        let (page, state) = match self.judge(&locked.file, id)? {
+            Judged::Live(page, state) => (page, state),
+            Judged::Unfinished => return Ok(Deletion::Absent),
             // Whoever wrote the tombstone may have died before it was synced.
-            Ok(Judged::Ended) => {
+            Judged::Ended => {
                 return self.remove_buried(id, durability, locked).map(|()| Deletion::Absent);
             }
-            // Setting it aside took it out of its place, which is all that its user asked for.
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                self.sync_removal(id, durability)?;
-                return Ok(Deletion::Done(None));
-            }
-            Err(error) => return Err(error),
         };
         let Some(record) = self.record(&locked.file, id, &page, &state)? else {
             return Ok(Deletion::Absent);
