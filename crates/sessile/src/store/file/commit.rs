@@ -158,7 +158,7 @@ impl Core {
         }
         let (page, state) = match self.judge_page(&locked.file, record.id, read)? {
             Judged::Live(page, state) => (page, state),
-            Judged::Unfinished | Judged::Ended => return Ok(Updated::Gone.into()),
+            Judged::Unfinished | Judged::Ended(_) => return Ok(Updated::Gone.into()),
         };
         if state.head.version != expected {
             let current = self.record(&locked.file, record.id, &page, &state)?;
@@ -236,7 +236,8 @@ impl Core {
         let mut kept = None;
         match patiently(|| self.lock(id, &mut kept))? {
             Some(locked) => self.delete_locked(id, durability, wanted, &locked),
-            None => Ok(Deletion::Absent),
+            // Whoever removed the name may not have had to make that last.
+            None => self.sync_removal(id, durability).map(|()| Deletion::Absent),
         }
     }
 
@@ -250,8 +251,10 @@ impl Core {
         let (page, state) = match self.judge(&locked.file, id)? {
             Judged::Live(page, state) => (page, state),
             Judged::Unfinished => return Ok(Deletion::Absent),
-            // Whoever wrote the tombstone may have died before it was synced.
-            Judged::Ended => {
+            // Whoever wrote the tombstone may have died, or failed, before it was synced. Writing it
+            // anew makes the next sync write it, and not call a page good that was dropped.
+            Judged::Ended(state) => {
+                bury(&locked.file, id, &state).doing("cannot write the end of a session")?;
                 return self.remove_buried(id, durability, locked).map(|()| Deletion::Absent);
             }
         };
@@ -302,7 +305,7 @@ impl Core {
         let meta = file.meta().doing("cannot look at a session file")?;
         match self.judge(&file, id)? {
             Judged::Unfinished if is_old(meta.modified_at) => self.records.unlink(id, &file),
-            Judged::Ended => self.records.unlink(id, &file),
+            Judged::Ended(_) => self.records.unlink(id, &file),
             Judged::Unfinished | Judged::Live(..) => Ok(()),
         }
     }
