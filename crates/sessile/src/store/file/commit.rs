@@ -97,8 +97,8 @@ impl Core {
         }
     }
 
-    /// Fills a new file: the tail, then the whole page at once. The lock keeps a reader who finds the
-    /// page half-way from calling it damaged.
+    /// Fills a new file: the tail, then the whole page at once. The lock, which the close frees, keeps
+    /// a reader who finds the page half-way from calling it damaged.
     fn write_first(
         &self,
         file: &File,
@@ -114,7 +114,7 @@ impl Core {
             file.sync_data().doing("cannot sync a new session file")?;
             self.records.sync_name(record.id).doing("cannot sync a session directory")?;
         }
-        file.unlock().doing("cannot unlock a new session file")
+        Ok(())
     }
 
     /// Replaces the state of version `expected`.
