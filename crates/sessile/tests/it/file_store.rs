@@ -679,6 +679,20 @@ async fn clean_up_leaves_what_expired_within_five_minutes() {
 }
 
 #[tokio::test]
+async fn clean_up_leaves_a_recent_end_that_it_comes_across_early() {
+    let root = Root::new();
+    let mut record = record();
+    record.idle_timeout = None;
+    // Its entry is filed six hours ahead, and so read when the record has just expired.
+    record.absolute_deadline = start() + 365 * MINUTE;
+    root.store.create(&record, Durability::Process).await.unwrap();
+    for (minutes, removed) in [(366, 0), (369, 0), (377, 1)] {
+        let expired = root.store.delete_expired(start() + minutes * MINUTE, 10).await.unwrap();
+        assert_eq!(expired.removed.len(), removed, "after {minutes} minutes");
+    }
+}
+
+#[tokio::test]
 async fn clean_up_never_removes_what_was_used_since() {
     let root = Root::new();
     let record = created(&root.store).await;
