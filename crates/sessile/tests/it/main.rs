@@ -1,1 +1,4 @@
 //! The tests of the library, one binary.
+
+#[cfg(feature = "conformance")]
+mod stores;
