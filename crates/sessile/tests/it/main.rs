@@ -1,4 +1,6 @@
 //! The tests of the library, one binary.
 
 #[cfg(feature = "conformance")]
+mod broken;
+#[cfg(feature = "conformance")]
 mod stores;
