@@ -76,8 +76,8 @@ pub use writes::*;
 /// A place for records that one law may fill: empty at first, and cleared away when dropped.
 #[async_trait]
 pub trait Place: Send + Sync {
-    /// Opens the store of `namespace`. Each call gives a handle as another process would have it,
-    /// on the same records.
+    /// Opens the store of `namespace`, a name of lower-case letters, digits and `-`. Each call gives
+    /// a handle as another process would have it, on the same records.
     async fn open(&self, namespace: &str) -> Arc<dyn Store>;
 
     /// Damages the stored bytes of a record so that they cannot be trusted; gives whether that can

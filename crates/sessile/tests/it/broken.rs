@@ -312,9 +312,6 @@ faults! {
     namespaces_that_meet: NamespacesMeet breaks [
         namespaces_never_meet
     ]
-    namespaces_that_fold_case: NamespacesFoldCase breaks [
-        namespaces_never_meet
-    ]
     namespaces_that_are_cut: NamespacesCut breaks [
         namespaces_never_meet
     ]

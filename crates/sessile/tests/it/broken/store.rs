@@ -34,7 +34,6 @@ impl Place for BrokenPlace {
     async fn open(&self, namespace: &str) -> Arc<dyn Store> {
         let table = match self.fault {
             Fault::NamespacesMeet => "one for all".to_owned(),
-            Fault::NamespacesFoldCase => namespace.to_lowercase(),
             Fault::NamespacesCut => namespace.chars().take(4).collect(),
             _ => namespace.to_owned(),
         };
