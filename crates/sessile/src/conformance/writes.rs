@@ -63,8 +63,8 @@ async fn assert_stays_gone(trial: &Trial, ended: &Record, mut ticket: Ticket) {
     assert_eq!(trial.list(Scope::All).await, [], "after the update of an ended session");
 }
 
-/// An `update` whose use lies at or after the record's deadline answers `Gone`: the session ended
-/// before it, swept or not.
+/// An `update` whose use lies at or after the record's deadline answers `Gone`, as it would after a
+/// sweep: the session had ended for everybody else.
 pub async fn an_update_after_the_deadline_comes_too_late(place: &dyn Place) {
     let trial = Trial::new(place).await;
     for late in [IDLE, IDLE + MILLISECOND, ABSOLUTE, LONG_AFTER] {

@@ -81,7 +81,6 @@ faults! {
     ]
     an_update_that_forgets_a_later_use: UpdateForgetsUse breaks [
         update_keeps_a_later_use
-        every_field_survives
     ]
     an_update_in_two_halves: UpdateInHalves breaks [
         a_read_is_one_committed_version
