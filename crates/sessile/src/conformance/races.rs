@@ -212,7 +212,10 @@ async fn drop_a_create(trial: &Trial, polls: usize) -> bool {
     }
     let again = trial.twin.create(&record, Durability::Process).await.expect("create fails");
     assert!(matches!(again, Created::New | Created::Exists), "create once more: {again:?}");
-    assert_writable(trial, &record).await;
+    // The dropped one may still be at its work, out of sight, and then it is the one that exists.
+    if again == Created::New || finished {
+        assert_writable(trial, &record).await;
+    }
     finished
 }
 
