@@ -104,7 +104,8 @@ pub async fn conflict_returns_the_current_record(place: &dyn Place) {
     }
 }
 
-/// The version that is read is the one that was written, however far it leaps.
+/// The version that is read is the one that was written, however far it leaps; an update that does
+/// not raise it is refused.
 pub async fn versions_only_grow(place: &dyn Place) {
     let trial = Trial::new(place).await;
     let mut record = trial.created().await;
@@ -117,6 +118,13 @@ pub async fn versions_only_grow(place: &dyn Place) {
         let read = trial.load(record.id).await;
         assert_eq!(read.as_ref(), Some(&next), "after the update to {version}");
         record = next;
+    }
+    for version in [record.version, Version::FIRST] {
+        let next = stamped(Record { version, ..record.clone() }, 3);
+        let none = &mut Ticket::none();
+        let updated = trial.store.update(&next, record.version, Durability::Process, none).await;
+        assert!(updated.is_err(), "update from {} to {version}: {updated:?}", record.version);
+        assert_eq!(trial.load(record.id).await.as_ref(), Some(&record), "after the refusal");
     }
 }
 

@@ -98,6 +98,9 @@ faults! {
     versions_that_the_store_counts: VersionsCounted breaks [
         versions_only_grow
     ]
+    versions_that_may_stay: VersionsMayStay breaks [
+        versions_only_grow
+    ]
     a_touch_that_forgets: TouchForgets breaks [
         update_keeps_a_later_use
         touch_changes_neither_data_nor_version

@@ -287,9 +287,12 @@ impl Store for Broken {
                 return Ok(Updated::Written);
             }
             Fault::OwnerStays => record.owner = before.and_then(|before| before.owner),
+            Fault::VersionsMayStay if expects && record.version <= expected => {
+                return self.replace(&record).await.map(|()| Updated::Written);
+            }
             Fault::VersionsCounted => record.version = expected.next(),
             Fault::UpdateForgetsUse => _ = self.notes().used_at.insert(record.id, record.used_at),
-            Fault::UpdateLooksThenWrites if expects => {
+            Fault::UpdateLooksThenWrites if expects && record.version > expected => {
                 yield_now().await;
                 expected = self.stored(record.id).await?.map_or(expected, |it| it.version);
                 record.version = record.version.max(expected.next());
