@@ -1,7 +1,10 @@
 //! A small web application that shows what sessile promises, and lets you try to break it.
 
 mod banner;
+mod lifeline;
 mod options;
+mod signals;
+mod supervisor;
 
 pub use options::{Options, StoreUrl};
 
