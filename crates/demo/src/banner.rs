@@ -29,7 +29,7 @@ impl Banner {
              \x20 store    {store}\n\
              \x20 process  {serving}{supervised}\n\
              \n\
-             Ctrl-C ends it; the sessions stay."
+             Ctrl-C ends it."
         )
     }
 }

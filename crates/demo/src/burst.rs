@@ -74,19 +74,14 @@ async fn ask(client: OwnClient, cookie: HeaderValue) -> Answer {
     Answer { count: count.map(|Counted { count }| count), took: began.elapsed() }
 }
 
-/// Adds up what the answers say.
-pub(crate) fn tally(
-    answers: &[Answer],
-    counted: u64,
-    conflicts: u64,
-    simulated: Simulated,
-) -> Burst {
+/// Adds up what the answers say, beside what the simulation counted.
+pub(crate) fn tally(answers: &[Answer], simulated: Simulated) -> Burst {
     let numbers = || answers.iter().filter_map(|answer| answer.count);
     Burst {
         sent: answers.len() as u64,
         acknowledged: numbers().count() as u64,
-        counted,
-        conflicts,
+        counted: 0,
+        conflicts: 0,
         distinct: numbers().collect::<BTreeSet<_>>().len() as u64,
         slowest: answers.iter().map(|answer| answer.took).max().unwrap_or_default(),
         simulated,
@@ -104,7 +99,8 @@ mod tests {
     #[test]
     fn refused_is_not_lost_and_lost_is_what_was_acknowledged_and_is_not_there() {
         let answers = [answer(Some(8), 5), answer(Some(9), 9), answer(Some(9), 7), answer(None, 1)];
-        let burst = tally(&answers, 2, 1, Simulated { sent: 4, counted: 1 });
+        let tally = tally(&answers, Simulated { sent: 4, counted: 1 });
+        let burst = Burst { counted: 2, ..tally };
         assert_eq!((burst.sent, burst.acknowledged, burst.refused()), (4, 3, 1));
         assert_eq!((burst.counted, burst.lost(), burst.distinct), (2, 1, 2));
         assert_eq!(burst.slowest, Duration::from_millis(9));

@@ -1,7 +1,7 @@
 //! The last events of each session, kept in memory for `/inside`.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use sessile::{Event, SessionId, Subscriber};
@@ -40,8 +40,8 @@ impl Log {
 }
 
 /// A subscriber that remembers the last events of every session by its public ID.
-#[derive(Debug, Default)]
-pub(crate) struct Events(Mutex<HashMap<SessionId, Log>>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Events(Arc<Mutex<HashMap<SessionId, Log>>>);
 
 impl Events {
     /// The last events of a session, newest first.
@@ -56,7 +56,7 @@ impl Events {
     }
 
     fn note(&self, event: &Event, at: SystemTime) {
-        let Some((id, what)) = in_words(event) else { return };
+        let (Some(id), Some(what)) = (event.session(), in_words(event)) else { return };
         let mut logs = self.logs();
         let mut log = match event {
             // The browser goes on under a new ID; its history goes with it.
@@ -88,27 +88,26 @@ fn make_room(logs: &mut HashMap<SessionId, Log>) {
     quietest.map(|id| logs.remove(&id));
 }
 
-/// The session an event is about, and what to say of it; `None` for events of no one session.
-fn in_words(event: &Event) -> Option<(SessionId, String)> {
-    let (id, what) = match event {
-        Event::Created(id) => (id, "The session began".into()),
-        Event::LoggedIn { id, owner, .. } => (id, format!("{owner} signed in: a new session")),
-        Event::Reauthenticated(id) => (id, "The owner proved who they are".into()),
-        Event::Rotated(id) => (id, "The cookie was replaced by a new one".into()),
-        Event::LoggedOut(id) => (id, "Signed out".into()),
-        Event::Revoked(id) => (id, "Ended from another device".into()),
-        Event::Swept(id) => (id, "Cleaned up after it expired".into()),
-        Event::Unknown(id) => (id, "A cookie named this session, which is not live".into()),
-        Event::Superseded(id) => (id, "The cookie from before the sign-in was refused".into()),
-        Event::Replayed(id) => (id, "A cookie replaced long ago was presented".into()),
-        Event::Refused(id) => (id, "A cookie with a wrong secret was refused".into()),
-        Event::Conflict { id, attempts } => (id, format!("A save was merged (attempt {attempts})")),
-        Event::Overwrote { id, key } => (id, format!("“{key}” was overwritten unseen")),
-        Event::WriteRefused(id) => (id, "A write came after the end and was refused".into()),
-        Event::Corrupt(id) => (id, "The record is damaged and was set aside".into()),
+/// What to say of an event; `None` for events of no one session.
+fn in_words(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Created(_) => "The session began".into(),
+        Event::LoggedIn { owner, .. } => format!("{owner} signed in: a new session"),
+        Event::Reauthenticated(_) => "The owner proved who they are".into(),
+        Event::Rotated(_) => "The cookie was replaced by a new one".into(),
+        Event::LoggedOut(_) => "Signed out".into(),
+        Event::Revoked(_) => "Ended from another device".into(),
+        Event::Swept(_) => "Cleaned up after it expired".into(),
+        Event::Unknown(_) => "A cookie named this session, which is not live".into(),
+        Event::Superseded(_) => "The cookie from before the sign-in was refused".into(),
+        Event::Replayed(_) => "A cookie replaced long ago was presented".into(),
+        Event::Refused(_) => "A cookie with a wrong secret was refused".into(),
+        Event::Conflict { attempts, .. } => format!("A save was merged (attempt {attempts})"),
+        Event::Overwrote { key, .. } => format!("“{key}” was overwritten unseen"),
+        Event::WriteRefused(_) => "A write came after the end and was refused".into(),
+        Event::Corrupt(_) => "The record is damaged and was set aside".into(),
         _ => return None,
-    };
-    Some((*id, what))
+    })
 }
 
 #[cfg(test)]

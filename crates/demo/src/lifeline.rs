@@ -12,6 +12,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
+use std::sync::Arc;
 
 use tokio::process::{Child, Command};
 
@@ -23,7 +24,7 @@ const MARK: &str = "SESSILE_DEMO_SUPERVISED_CHILD";
 /// What a child tells its parent, one line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// It serves; `store` is what it serves from.
+    /// It serves.
     Ready,
     /// It cannot serve, and ends.
     Failed(String),
@@ -60,8 +61,8 @@ pub(crate) fn start_child(listener: &TcpListener) -> io::Result<(Child, UnixStre
 }
 
 /// The child's end of the pair.
-#[derive(Debug)]
-pub(crate) struct Lifeline(UnixStream);
+#[derive(Clone, Debug)]
+pub(crate) struct Lifeline(Arc<UnixStream>);
 
 impl Lifeline {
     /// The lifeline and the listening socket that a parent handed to this process, if one did.
@@ -71,18 +72,18 @@ impl Lifeline {
         }
         let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);
         let stream = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
-        Ok(Some((Self(stream), listener)))
+        Ok(Some((Self(stream.into()), listener)))
     }
 
     /// Tells the parent; a parent that is gone needs no telling.
     pub(crate) fn tell(&self, message: &Message) {
-        let _ = (&self.0).write_all(message.to_line().as_bytes());
+        let _ = (&*self.0).write_all(message.to_line().as_bytes());
     }
 
     /// Blocks until the parent is gone or has let go.
     pub(crate) fn wait(&self) {
         let mut nothing = [0; 16];
-        while matches!((&self.0).read(&mut nothing), Ok(1..)) {}
+        while matches!((&*self.0).read(&mut nothing), Ok(1..)) {}
     }
 }
 
@@ -102,7 +103,7 @@ mod tests {
     #[test]
     fn a_child_sees_the_end_of_its_parent() {
         let (parent, child) = UnixStream::pair().unwrap();
-        let waiting = std::thread::spawn(move || Lifeline(child).wait());
+        let waiting = std::thread::spawn(move || Lifeline(child.into()).wait());
         assert!(!waiting.is_finished());
         drop(parent);
         waiting.join().unwrap();

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use crate::Failure;
 
@@ -91,6 +91,13 @@ impl StoreUrl {
         Self(format!("file://{}", utf8_percent_encode(&path, Self::ESCAPED)))
     }
 
+    /// The directory a `file:` URL names; `None` for stores that are none.
+    pub fn directory(&self) -> Option<PathBuf> {
+        let path = self.0.strip_prefix("file://")?.split('?').next()?;
+        let path = percent_decode_str(path).decode_utf8().ok()?;
+        Some(PathBuf::from(&*path))
+    }
+
     /// The URL's text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -163,6 +170,15 @@ mod tests {
         for url in ["file:///tmp/s?option=1", "memory:"] {
             assert_eq!(parse(&["--store", url]).unwrap().store().unwrap().as_str(), url);
         }
+    }
+
+    #[test]
+    fn only_a_file_url_names_a_directory() {
+        let directory = |url: &str| url.parse::<StoreUrl>().unwrap().directory();
+        assert_eq!(directory("file:///srv/my%20shop?a=b"), Some("/srv/my shop".into()));
+        assert_eq!(directory("memory:"), None);
+        let odd = Path::new("/srv/50% off? #1");
+        assert_eq!(StoreUrl::of_directory(odd).directory().as_deref(), Some(odd));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-/// A span of time in at most two units: `42 s`, `11 h 56 min`.
+/// A span of time, to the second, in at most two units: `42 s`, `11 h 56 min`.
 pub(crate) fn span(span: Duration) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
-    let seconds = span.as_secs();
+    let seconds = (span.as_millis() + 500) as u64 / 1_000;
     let Some(largest) = UNITS.iter().position(|(size, _)| seconds >= *size) else {
         return "0 s".into();
     };
@@ -105,6 +105,7 @@ mod tests {
             (90_000, "1 d 1 h"),
         ] {
             assert_eq!(span(Duration::from_secs(seconds)), words);
+            assert_eq!(span(Duration::from_millis(seconds * 1_000 + 499)), words);
         }
     }
 

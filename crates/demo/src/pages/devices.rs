@@ -19,9 +19,22 @@ pub(crate) struct Device {
     pub(crate) used_at: SystemTime,
 }
 
+impl From<sessile::Device> for Device {
+    fn from(device: sessile::Device) -> Self {
+        let session = device.session;
+        Self {
+            id: session.id,
+            this: device.current,
+            signed_in_at: session.authenticated_at.unwrap_or(session.created_at),
+            used_at: session.used_at,
+            user_agent: session.user_agent,
+        }
+    }
+}
+
 /// The page, as of `now`.
 pub(crate) fn page(frame: &Frame, devices: &[Device], now: SystemTime) -> Markup {
-    let others = devices.iter().filter(|device| !device.this).count();
+    let others = devices.iter().any(|device| !device.this);
     frame.around(&html! {
         div.intro {
             h1 { "Your devices" }
@@ -29,7 +42,7 @@ pub(crate) fn page(frame: &Frame, devices: &[Device], now: SystemTime) -> Markup
         }
         section.card {
             ul.list { @for device in devices { (row(device, now)) } }
-            @if others > 0 { (end_others(others)) } @else { (alone()) }
+            @if others { (end_others()) } @else { (alone()) }
         }
     })
 }
@@ -61,10 +74,10 @@ fn end(device: &Device, name: &str) -> Markup {
     }
 }
 
-fn end_others(others: usize) -> Markup {
+fn end_others() -> Markup {
     html! {
         form method="post" action="/devices/end-others" {
-            button { "End " (words::count(others as u64, "other session")) }
+            button { "End all others" }
         }
     }
 }
@@ -105,7 +118,7 @@ mod tests {
         assert_eq!(page.matches("this browser").count(), 1);
         assert_eq!(page.matches("name=\"id\"").count(), 1);
         assert!(page.contains(&format!("value=\"{}\"", "02".repeat(16))));
-        assert!(page.contains("End 1 other session<"));
+        assert!(page.contains("End all others"));
         assert!(page.contains("signed in 1 h ago · last used just now"));
     }
 

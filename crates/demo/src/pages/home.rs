@@ -75,8 +75,8 @@ impl Home {
         html! {
             section.hero aria-label="Your visits" {
                 h1 {
-                    div.count.long[digits.len() > 4] #visits { (digits) }
-                    div.unit { (noun) " from this browser" }
+                    span.count.long[digits.len() > 4] #visits { (digits) }
+                    span.unit { (noun) " from this browser" }
                 }
                 @if let Some(facts) = &self.facts { (facts.line()) }
             }

@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
+use axum::http::StatusCode;
 use maud::{Markup, html};
+use serde::{Deserialize, Serialize};
 
 use super::Frame;
 use crate::events::Entry;
@@ -21,9 +23,8 @@ pub(crate) struct Inside {
 /// A record as it is stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
-    /// Where the bytes are; `None` in memory.
+    /// Its file; `None` in memory.
     pub(crate) file: Option<StoredFile>,
-    pub(crate) fields: Vec<Field>,
     /// Keys of the session's data, and how many bytes each value takes.
     pub(crate) keys: Vec<(String, usize)>,
     /// What the hash of the secret makes when it is presented as a cookie.
@@ -36,7 +37,9 @@ pub(crate) struct StoredFile {
     /// Its path below the store's directory.
     pub(crate) path: String,
     pub(crate) bytes: u64,
-    pub(crate) slots: Vec<Slot>,
+    pub(crate) slots: [Slot; 2],
+    /// The header of the newest slot.
+    pub(crate) fields: Vec<Field>,
 }
 
 /// One of the two places in a file that take turns.
@@ -64,7 +67,28 @@ pub(crate) struct Field {
 pub(crate) struct Attempt {
     pub(crate) made_of: &'static str,
     pub(crate) cookie: String,
-    pub(crate) answer: Option<String>,
+    pub(crate) answer: Option<Answer>,
+}
+
+/// What the server answered to a cookie.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    said: String,
+    /// Whether the cookie opened nothing.
+    refused: bool,
+}
+
+impl Answer {
+    /// The answer of `/api/read`, which gives nobody an empty object.
+    pub(crate) fn new(status: StatusCode, body: &[u8]) -> Self {
+        let said = format!("{} {}", status.as_u16(), String::from_utf8_lossy(body));
+        Self { refused: status != StatusCode::OK || body == br#"{"data":{}}"#, said }
+    }
+
+    /// No answer came.
+    pub(crate) fn none() -> Self {
+        Self { said: "nothing".into(), refused: true }
+    }
 }
 
 impl Inside {
@@ -105,9 +129,8 @@ impl Inside {
 impl Stored {
     fn cards(&self) -> Markup {
         html! {
-            @if let Some(file) = &self.file { (file.card()) }
+            @if let Some(file) = &self.file { (file.card()) (file.header()) }
             (self.data())
-            (self.header())
             (self.stolen())
         }
     }
@@ -121,25 +144,6 @@ impl Stored {
                     tbody {
                         @for (key, bytes) in &self.keys {
                             tr { th scope="row" { code { (key) } } td.number { (words::size(*bytes as u64)) } }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn header(&self) -> Markup {
-        html! {
-            section.card aria-labelledby="header" {
-                h2 #header { "Header" }
-                table.stack {
-                    tbody {
-                        @for field in &self.fields {
-                            tr {
-                                th scope="row" { (field.name) }
-                                td { code { (field.hex) } }
-                                td.muted { (field.meaning) }
-                            }
                         }
                     }
                 }
@@ -179,6 +183,25 @@ impl StoredFile {
             }
         }
     }
+
+    fn header(&self) -> Markup {
+        html! {
+            section.card aria-labelledby="header" {
+                h2 #header { "Header" }
+                table.stack {
+                    tbody {
+                        @for field in &self.fields {
+                            tr {
+                                th scope="row" { (field.name) }
+                                td { code { (field.hex) } }
+                                td.muted { (field.meaning) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Slot {
@@ -202,13 +225,19 @@ impl Attempt {
     fn shown(&self) -> Markup {
         html! {
             div.verdict {
-                h3 { (self.made_of) @if self.answer.is_some() { " " span.tag { "refused" } } }
+                h3 { (self.made_of) @if let Some(answer) = &self.answer { " " (answer.verdict()) } }
                 p { code { (self.cookie) } }
                 @if let Some(answer) = &self.answer {
-                    p.small.muted { "The server answered " code { (answer) } }
+                    p.small.muted { "The server answered " code { (answer.said) } }
                 }
             }
         }
+    }
+}
+
+impl Answer {
+    fn verdict(&self) -> Markup {
+        html! { span.tag { @if self.refused { "refused" } @else { "opened" } } }
     }
 }
 
@@ -220,5 +249,61 @@ fn nothing() -> Markup {
                 a href="/" { "Visit the front page" } " once."
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inside() -> Inside {
+        let slot = |name, version, newest| Slot { name, version, newest, bytes: 200 };
+        let field =
+            Field { name: "magic", hex: "73 65 73 73".into(), meaning: "“sess”".into() };
+        let file = StoredFile {
+            path: "ab/abcd".into(),
+            bytes: 4096,
+            slots: [slot('A', Some(7), true), slot('B', None, false)],
+            fields: vec![field],
+        };
+        let answer = Answer::new(StatusCode::OK, br#"{"data":{}}"#);
+        let attempt = Attempt { made_of: "Public ID", cookie: "c=x".into(), answer: Some(answer) };
+        let record =
+            Stored { file: Some(file), keys: vec![("visits".into(), 2)], thief: vec![attempt] };
+        let events = vec![Entry { at: SystemTime::UNIX_EPOCH, what: "The session began".into() }];
+        let frame = Frame::bare("Inside");
+        Inside { frame, record: Some(record), events, now: SystemTime::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn slots_header_keys_loot_and_events_are_shown() {
+        let page = inside().page().into_string();
+        for said in [
+            "Slot A",
+            "version 7",
+            "free",
+            "73 65 73 73",
+            "2 bytes",
+            ">refused<",
+            "The session began",
+            "just now",
+        ] {
+            assert!(page.contains(said), "{said}");
+        }
+        assert_eq!(page.matches(">newest<").count(), 1);
+    }
+
+    #[test]
+    fn a_cookie_that_opened_something_would_be_said_to() {
+        let answer = Answer::new(StatusCode::OK, br#"{"data":{"visits":7}}"#);
+        assert!(answer.verdict().into_string().contains(">opened<"));
+        let refused = Answer::new(StatusCode::SERVICE_UNAVAILABLE, b"{}");
+        assert!(refused.verdict().into_string().contains(">refused<"));
+    }
+
+    #[test]
+    fn before_anything_is_saved_there_is_nothing_inside() {
+        let page = Inside { record: None, events: Vec::new(), ..inside() }.page().into_string();
+        assert!(page.contains("nothing inside yet") && page.contains("Nothing since"));
     }
 }

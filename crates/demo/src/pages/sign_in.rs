@@ -4,6 +4,9 @@ use maud::{Markup, html};
 
 use super::{Frame, Place};
 
+/// The most characters of a name.
+pub(crate) const NAME_CHARS_MAX: usize = 60;
+
 /// Why somebody stands before the sign-in form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
@@ -60,7 +63,7 @@ pub(crate) fn card() -> Markup {
             form.field method="post" action="/sign-in" {
                 label for="name" { "Any name" }
                 div.row {
-                    input #name name="name" required maxlength="60" autocomplete="username"
+                    input #name name="name" required maxlength=(NAME_CHARS_MAX) autocomplete="username"
                         autocapitalize="none" spellcheck="false";
                     button { "Sign in" }
                 }
