@@ -3,6 +3,7 @@
 //! Everything can be loaded with serde; a duration is written `"30m"`, `"12h"`, `"60s"`, `"250ms"`,
 //! `"7d"`, or as a whole number of seconds. Unknown names are refused.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,12 @@ pub struct Config {
     #[serde(with = "duration")]
     #[doc(alias = "max_age")]
     pub absolute_timeout: Duration,
+    /// As `idle_timeout`, for sessions nobody is logged in to. Default the same.
+    #[serde(with = "optional_duration")]
+    pub anonymous_idle_timeout: Option<Duration>,
+    /// As `absolute_timeout`, for sessions nobody is logged in to. Default the same.
+    #[serde(with = "optional_duration")]
+    pub anonymous_absolute_timeout: Option<Duration>,
     /// How long the secret before a rotation still reads and writes. Default 60 seconds.
     #[serde(with = "duration")]
     pub rotation_grace: Duration,
@@ -55,6 +62,17 @@ pub struct Config {
     /// Whether an insert over bytes that changed since this request read them is refused with
     /// `Overwrote`, rather than told by an event. Default no.
     pub refuse_overwrites: bool,
+    /// What the use of a secret past its grace does to the session. Default [`OnReplay::Tell`].
+    pub on_replay: OnReplay,
+    /// What a request from another address does to a session that keeps one; compared as far as
+    /// `client_address` keeps it. Default [`OnOtherAddress::Allow`]: people roam.
+    pub on_other_address: OnOtherAddress,
+    /// The most live sessions of one owner. Default no limit.
+    pub sessions_per_owner: Option<NonZeroUsize>,
+    /// What happens at a login over that limit. Default [`OnOwnerLimit::EndOldest`].
+    pub on_owner_limit: OnOwnerLimit,
+    /// What a request gets while the store cannot be read. Default [`OnOutage::Refuse`].
+    pub on_outage: OnOutage,
     /// How often expired sessions are removed in the background; zero turns it off. Default 60
     /// seconds.
     #[serde(with = "duration")]
@@ -74,6 +92,8 @@ impl Default for Config {
         Self {
             idle_timeout: Duration::from_secs(30 * 60),
             absolute_timeout: Duration::from_secs(12 * 60 * 60),
+            anonymous_idle_timeout: None,
+            anonymous_absolute_timeout: None,
             rotation_grace: Duration::from_secs(60),
             touch_share: 16,
             commit_deadline: Duration::from_secs(2),
@@ -83,6 +103,11 @@ impl Default for Config {
             data_durability: Durability::Process,
             security_durability: Durability::Power,
             refuse_overwrites: false,
+            on_replay: OnReplay::Tell,
+            on_other_address: OnOtherAddress::Allow,
+            sessions_per_owner: None,
+            on_owner_limit: OnOwnerLimit::EndOldest,
+            on_outage: OnOutage::Refuse,
             sweep_interval: Duration::from_secs(60),
             sweep_limit: 1_000,
             client_address: Keep::Truncated,
@@ -100,9 +125,13 @@ impl Config {
     pub fn validate(&self) -> Result<()> {
         refuse(self.idle_timeout.is_zero(), "`idle_timeout` is zero: every session would be over")?;
         refuse(self.absolute_timeout < self.idle_timeout, ABSOLUTE_FIRST)?;
+        let anonymous = [self.anonymous_idle_timeout, self.anonymous_absolute_timeout];
+        refuse(anonymous.contains(&Some(Duration::ZERO)), "an anonymous timeout is zero")?;
         refuse(self.touch_share == 0, "`touch_share` is zero: take 1 or more")?;
         refuse(self.sweep_limit == 0, "`sweep_limit` is zero: take 1 or more")?;
         refuse(self.data_bytes_max > DATA_BYTES_MAX, "`data_bytes_max` is over 16 MiB")?;
+        let bound = self.on_other_address != OnOtherAddress::Allow;
+        refuse(bound && self.client_address == Keep::Off, BOUND_TO_NOTHING)?;
         self.cookie.validate()
     }
 
@@ -117,6 +146,9 @@ impl Config {
 
 const DATA_BYTES_MAX: usize = 16 * 1024 * 1024;
 const ABSOLUTE_FIRST: &str = "`absolute_timeout` is shorter than `idle_timeout`: lower the latter";
+
+const BOUND_TO_NOTHING: &str =
+    "`on_other_address` compares what `client_address = off` does not keep";
 
 fn refuse(wrong: bool, why: &'static str) -> Result<()> {
     if wrong { Err(Error::new(ErrorKind::Config, why)) } else { Ok(()) }
@@ -133,6 +165,55 @@ pub enum Keep {
     Truncated,
     /// All of an address; the first 512 bytes of a user agent.
     Full,
+}
+
+/// What becomes of a session whose replaced secret is presented after its grace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnReplay {
+    /// It lives on; the event tells.
+    Tell,
+    /// It ends: either the owner or a thief held a stale copy, and nobody can say which. A browser
+    /// restored from a backup ends its session too.
+    End,
+}
+
+/// What becomes of a request from another address than the session began at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnOtherAddress {
+    /// It is answered as any other.
+    Allow,
+    /// It is answered as any other; the event tells.
+    Tell,
+    /// It is answered as nobody's. The session lives on where it began.
+    Refuse,
+    /// It is answered as nobody's, and the session ends.
+    End,
+}
+
+/// What happens at a login when the owner has as many sessions as allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnOwnerLimit {
+    /// The owner's oldest sessions end.
+    EndOldest,
+    /// The login is refused with `OwnerLimit`.
+    RefuseNew,
+}
+
+/// What a request gets while the store cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnOutage {
+    /// The error, which answers 503.
+    Refuse,
+    /// An empty session that reads as nobody's. Whatever would be written is refused.
+    ReadAsNobody,
 }
 
 /// The session cookie. `HttpOnly` always; the rest by configuration that cannot contradict itself.
@@ -298,6 +379,30 @@ mod duration {
     }
 }
 
+/// As `duration`, where there may be none.
+mod optional_duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Text(#[serde(with = "super::duration")] Duration);
+
+    #[expect(clippy::ref_option, reason = "the shape serde asks for")]
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.map(Text).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<Text>::deserialize(from)?.map(|Text(duration)| duration))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,6 +419,7 @@ mod tests {
     fn a_configuration_survives_its_text() {
         let mut config = Config { idle_timeout: Duration::from_millis(1_500), ..Config::default() };
         config.cookie.domain = Some("example.org".into());
+        config.anonymous_idle_timeout = Some(Duration::from_secs(600));
         let text = toml::to_string(&config).unwrap();
         assert_eq!(toml::from_str::<Config>(&text).unwrap(), config);
     }
@@ -345,7 +451,12 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        let wrong: [fn(&mut Config); 11] = [
+        let wrong: [fn(&mut Config); 13] = [
+            |c| {
+                c.client_address = Keep::Off;
+                c.on_other_address = OnOtherAddress::Refuse;
+            },
+            |c| c.anonymous_idle_timeout = Some(Duration::ZERO),
             |c| c.idle_timeout = Duration::ZERO,
             |c| c.absolute_timeout = Duration::from_secs(1),
             |c| c.touch_share = 0,

@@ -17,7 +17,7 @@ use super::{Engine, Visitor};
 use crate::changes::{Changes, Closure};
 use crate::cookie::{self, CookieChange, Presented};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{Authority, Login, Wish, check_size};
+use crate::plan::{Authority, Lifetime, Login, Wish, check_size};
 use crate::record::{Data, Record};
 use crate::store::{Loaded, Ticket};
 use crate::token::{SecretHash, SessionId};
@@ -81,6 +81,8 @@ pub(crate) enum Standing {
     Nobody,
     /// A login or a step-up replaced it moments ago.
     Superseded,
+    /// The store could not be read, and the configuration lets the request go on as nobody's.
+    Unreadable,
     Live(Live),
 }
 
@@ -129,7 +131,8 @@ impl Slot {
         }
         // Going up: what the lower mode held goes first, so that we never wait for ourselves.
         self.engine.release(std::mem::take(&mut io.ticket)).await;
-        let (standing, ticket) = self.engine.open(&self.presented.tokens, mode).await?;
+        let (standing, ticket) =
+            self.engine.open(&self.presented.tokens, mode, &self.visitor).await?;
         *io = Io { mode: Some(mode), ticket };
         self.state().rebase(standing)
     }
@@ -229,12 +232,27 @@ impl Slot {
         self.wish(|wish| wish.reauthenticate = Some(level))
     }
 
+    pub(crate) fn lower(&self, level: u8) -> Result<()> {
+        let mut state = self.state();
+        state.check_open()?;
+        let lowest = state.wish.lower.map_or(level, |asked| asked.min(level));
+        state.wish.lower = Some(lowest);
+        Ok(())
+    }
+
+    /// Asks for a lifetime. One that needs no new cookie may be given by the application itself.
+    pub(crate) fn live(&self, change: impl FnOnce(&mut Lifetime)) -> Result<()> {
+        self.wish(|wish| change(&mut wish.lifetime))
+    }
+
     fn wish(&self, make: impl FnOnce(&mut Wish)) -> Result<()> {
         let mut state = self.state();
         state.check_open()?;
-        state.check_browser()?;
         let mut wish = state.wish.clone();
         make(&mut wish);
+        if wish.login.is_some() || wish.rotates() {
+            state.check_browser()?;
+        }
         if state.is_previous() {
             wish.without_authority()?;
         }
@@ -245,8 +263,14 @@ impl Slot {
     pub(crate) fn invalidate(&self) -> Result<()> {
         let mut state = self.state();
         state.check_open()?;
-        if let Standing::Live(live) = std::mem::take(&mut state.standing) {
-            state.endings.push(live.record.id);
+        match std::mem::take(&mut state.standing) {
+            Standing::Live(live) => state.endings.push(live.record.id),
+            // Nobody knows which session to end; to remove the cookie would only look like it.
+            Standing::Unreadable => {
+                state.standing = Standing::Unreadable;
+                return Err(unreadable());
+            }
+            Standing::Nobody | Standing::Superseded => {}
         }
         state.drop_wishes();
         state.logs_out = true;
@@ -352,6 +376,11 @@ impl Drop for Committing<'_> {
     }
 }
 
+/// Why nothing is written for a request that goes on although its session could not be read.
+pub(super) fn unreadable() -> Error {
+    Error::new(ErrorKind::Unavailable, "the session could not be read, so nothing is written to it")
+}
+
 impl State {
     fn check_open(&self) -> Result<()> {
         match self.phase {
@@ -382,8 +411,9 @@ impl State {
     }
 
     fn has_work(&self) -> bool {
-        let rotates = self.wish.rotates() && matches!(self.standing, Standing::Live(_));
-        !self.changes.is_empty() || self.logs_out || self.wish.login.is_some() || rotates
+        let live = matches!(self.standing, Standing::Live(_));
+        let wishes = self.wish.login.is_some() || live && self.wish.changes_record();
+        wishes || self.logs_out || !self.changes.is_empty()
     }
 
     fn data(&self) -> &Data {
@@ -424,7 +454,7 @@ impl State {
 
     fn drop_wishes(&mut self) {
         self.changes = Changes::default();
-        self.wish = Wish::default();
+        self.wish.drop_but_lowering();
         self.edited = None;
     }
 }
