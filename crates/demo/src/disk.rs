@@ -1,116 +1,127 @@
-//! A record's file, opened up by the description in `docs/file_format.md`.
-//!
-//! The library reads its files under checksums and a re-read rule. This is a look at the raw bytes
-//! for a curious person, and decides nothing.
+//! A look at one's own record where it lies, for a curious person.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sessile::SessionId;
+use sessile::store::FileStore;
+use sessile::store::file::{Inspection, SlotContent, SlotInspection};
 
 use crate::options::StoreUrl;
 use crate::pages::inside::{Field, Slot, StoredFile};
+use crate::words;
 
-/// Where the slots lie in a file's first page.
-const SLOTS: [(char, usize); 2] = [('A', 64), ('B', 2080)];
-
-/// The length of the header at the front of each slot.
-const HEADER_BYTES: usize = 56;
-
-/// The fields of a header: name, offset, length.
-const FIELDS: [(&str, usize, usize); 9] = [
-    ("magic", 0, 4),
-    ("format", 4, 2),
-    ("flags", 6, 2),
-    ("version", 8, 8),
-    ("session ID", 16, 16),
-    ("body length", 32, 4),
-    ("tail page", 36, 4),
-    ("body checksum", 40, 8),
-    ("header checksum", 48, 8),
+/// The fields of a slot's head, by `docs/file_format.md`: name and offset. Each ends where the next
+/// begins, the last with the head.
+const FIELDS: [(&str, usize); 9] = [
+    ("magic", 0),
+    ("format", 4),
+    ("flags", 6),
+    ("version", 8),
+    ("session ID", 16),
+    ("body length", 32),
+    ("tail page", 36),
+    ("body checksum", 40),
+    ("head checksum", 48),
 ];
 
 /// The directory of a file store.
 #[derive(Clone, Debug)]
-pub(crate) struct Disk {
-    root: PathBuf,
-}
+pub(crate) struct Disk(FileStore);
 
 impl Disk {
-    /// The directory a URL names; `None` for stores that are none.
-    pub(crate) fn of(url: &StoreUrl) -> Option<Self> {
-        url.directory().map(|root| Self { root })
+    /// The directory that `url` names, if it names one.
+    ///
+    /// What serves requests was opened by the URL and its options; this only looks.
+    pub(crate) fn open(url: &StoreUrl, namespace: &str) -> sessile::Result<Option<Self>> {
+        let Some(directory) = url.directory() else { return Ok(None) };
+        let store = FileStore::builder(directory)
+            .namespace(namespace)
+            .allow_group(true)
+            .allow_any_file_system(true)
+            .open()?;
+        Ok(Some(Self(store)))
     }
 
-    /// How large a record's file is.
+    /// How much of the disk a record takes.
     pub(crate) async fn bytes(&self, id: SessionId) -> Option<u64> {
-        Some(tokio::fs::metadata(self.root.join(path_of(id))).await.ok()?.len())
+        self.inspect(id).await.map(|file| file.bytes_on_disk)
     }
 
-    /// A record's file.
+    /// A record's file, opened up.
     pub(crate) async fn file(&self, id: SessionId) -> Option<StoredFile> {
-        let path = path_of(id);
-        let bytes = tokio::fs::read(self.root.join(&path)).await.ok()?;
-        opened(&path, &bytes)
+        let inspection = self.inspect(id).await?;
+        Some(opened(&inspection, self.0.path()))
+    }
+
+    /// Nothing is shown of a file that cannot be read: the page goes on without it.
+    async fn inspect(&self, id: SessionId) -> Option<Inspection> {
+        let store = self.0.clone();
+        let look = move || store.inspect(id).ok().flatten();
+        tokio::task::spawn_blocking(look).await.ok().flatten()
     }
 }
 
-/// A record's path below the store's directory.
-fn path_of(id: SessionId) -> PathBuf {
-    let id = id.to_string();
-    Path::new("s").join(&id[..2]).join(id)
-}
-
-fn opened(path: &Path, bytes: &[u8]) -> Option<StoredFile> {
-    let headers = SLOTS.map(|(_, at)| bytes.get(at..at + HEADER_BYTES));
-    let [Some(a), Some(b)] = headers else { return None };
+fn opened(file: &Inspection, root: &Path) -> StoredFile {
+    let path = file.path.strip_prefix(root).unwrap_or(&file.path);
+    let [a, b] = &file.slots;
     let newest = usize::from(version(b) > version(a));
-    let slot = |(index, header): (usize, &[u8])| Slot {
-        name: SLOTS[index].0,
-        version: Some(version(header)).filter(|version| *version > 0),
-        newest: index == newest,
-        bytes: HEADER_BYTES as u64 + number(&header[32..36]),
-    };
-    Some(StoredFile {
+    StoredFile {
         path: path.display().to_string(),
-        bytes: bytes.len() as u64,
-        slots: [slot((0, a)), slot((1, b))],
-        fields: FIELDS.iter().map(|field| shown(field, [a, b][newest])).collect(),
-    })
+        bytes: file.bytes_on_disk,
+        slots: [shown('A', a, newest == 0), shown('B', b, newest == 1)],
+        fields: fields(&file.slots[newest].head),
+    }
 }
 
-fn version(header: &[u8]) -> u64 {
-    number(&header[8..16])
+fn version(slot: &SlotInspection) -> u64 {
+    match slot.content {
+        SlotContent::State { version, .. } | SlotContent::Tombstone { version } => version.get(),
+        _ => 0,
+    }
 }
 
-/// A little-endian number of at most 8 bytes.
+fn shown(name: char, slot: &SlotInspection, newest: bool) -> Slot {
+    let (content, detail) = match slot.content {
+        SlotContent::Free => ("free".into(), "nothing was written here yet".into()),
+        SlotContent::State { version, body_bytes, .. } => {
+            (format!("version {version}"), format!("{} of data", words::size(body_bytes.into())))
+        }
+        SlotContent::Tombstone { version } => (format!("version {version}"), "the end".into()),
+        _ => ("unreadable".into(), "damaged, or written by a newer release".into()),
+    };
+    Slot { name, content, detail, newest }
+}
+
+/// The fields of a head in hex, and what they say.
+fn fields(head: &[u8]) -> Vec<Field> {
+    let ends = FIELDS.iter().skip(1).map(|(_, start)| *start).chain([head.len()]);
+    let field = |((name, start), end): (&(&'static str, usize), usize)| {
+        let bytes = &head[*start..end];
+        Field { name, hex: hex(bytes), meaning: meaning(name, bytes) }
+    };
+    FIELDS.iter().zip(ends).map(field).collect()
+}
+
+fn meaning(name: &str, bytes: &[u8]) -> String {
+    match (name, number(bytes)) {
+        ("magic", _) => format!("“{}”", String::from_utf8_lossy(bytes)),
+        ("format" | "version", number) => number.to_string(),
+        ("flags", 0) => "a record in one piece".into(),
+        ("flags", 1) => "a tombstone: the session ended".into(),
+        ("flags", _) => "a record whose body lies behind the first page".into(),
+        ("session ID", _) => "public: it opens nothing".into(),
+        ("body length", length) => words::size(length),
+        ("tail page", 0) => "none: the body follows the head".into(),
+        ("tail page", page) => format!("the body begins at page {page}"),
+        _ => "xxh3".into(),
+    }
+}
+
+/// A little-endian number. What is longer than 8 bytes is none.
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-fn shown(&(name, at, len): &(&'static str, usize, usize), header: &[u8]) -> Field {
-    let bytes = &header[at..at + len];
-    let meaning = match name {
-        "magic" => format!("“{}”", String::from_utf8_lossy(bytes)),
-        "format" | "version" => number(bytes).to_string(),
-        "body length" => crate::words::size(number(bytes)),
-        "flags" => meaning_of_flags(number(bytes)).into(),
-        "tail page" if number(bytes) == 0 => "the body follows the header".into(),
-        "tail page" => format!("the body begins at page {}", number(bytes)),
-        "session ID" => "public: it opens nothing".into(),
-        _ => "xxh3".into(),
-    };
-    Field { name, hex: hex(bytes), meaning }
-}
-
-fn meaning_of_flags(flags: u64) -> &'static str {
-    match flags {
-        0 => "a record in one piece",
-        1 => "a tombstone: the session ended",
-        _ => "a record whose body lies behind the first page",
-    }
-}
-
-/// Pairs of hex digits, in groups a line can break between.
 fn hex(bytes: &[u8]) -> String {
     let pairs: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     pairs.join(" ")
@@ -118,43 +129,56 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use sessile::store::{Access, Durability, Store, Ticket};
+    use sessile::{Record, SecretHash};
+
     use super::*;
 
-    fn page() -> Vec<u8> {
-        let mut page = vec![0; 4096];
-        page[64..68].copy_from_slice(b"sess");
-        page[72] = 6;
-        page[2080..2084].copy_from_slice(b"sess");
-        page[2088] = 7;
-        page[2112] = 100;
-        page
+    const ID: SessionId = SessionId::from_bytes([0xab; 16]);
+
+    fn url(directory: &Path) -> StoreUrl {
+        format!("file://{}", directory.display()).parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_record_is_shown_as_it_was_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = url(&directory.path().join("sessions"));
+        let store = sessile::store::open(url.as_str()).unwrap();
+        let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
+        let mut record = Record::new(ID, SecretHash::from_bytes([1; 32]), now, None, hour);
+        store.create(&record, Durability::Process).await.unwrap();
+
+        let disk = Disk::open(&url, store.namespace()).unwrap().unwrap();
+        let [a, b] = disk.file(ID).await.unwrap().slots;
+        assert_eq!((&*a.content, a.newest), ("version 1", true));
+        assert_eq!((&*b.content, b.newest), ("free", false));
+
+        let expected = record.version;
+        record.version = expected.next();
+        store.update(&record, expected, Durability::Process, &mut Ticket::none()).await.unwrap();
+        assert!(store.load(ID, now, Access::Read).await.unwrap().is_some());
+        let file = disk.file(ID).await.unwrap();
+        assert_eq!((&*file.slots[1].content, file.slots[1].newest), ("version 2", true));
+        assert_eq!((&*file.fields[0].meaning, &*file.fields[3].meaning), ("“sess”", "2"));
+        assert!(file.fields[4].hex.starts_with("ab ab ab"));
+        assert!(file.path.ends_with(&"ab".repeat(16)) && !file.path.starts_with('/'));
+        assert!(disk.bytes(ID).await.unwrap() >= 4096);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_shows_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Disk::open(&url(&directory.path().join("s")), "default").unwrap().unwrap();
+        assert!(disk.file(ID).await.is_none() && disk.bytes(ID).await.is_none());
+        assert!(Disk::open(&"memory:".parse().unwrap(), "default").unwrap().is_none());
     }
 
     #[test]
-    fn the_newest_slot_is_the_one_with_the_higher_version() {
-        let file = opened(Path::new("x"), &page()).unwrap();
-        let [a, b] = &file.slots;
-        assert_eq!((a.version, a.newest, b.version, b.newest), (Some(6), false, Some(7), true));
-        assert_eq!(b.bytes, 156);
-        assert_eq!(file.fields[3].hex, "07 00 00 00 00 00 00 00");
-        assert_eq!(file.fields[5].meaning, "100 bytes");
-    }
-
-    #[test]
-    fn an_unused_slot_is_free() {
-        let mut page = page();
-        page[2080..].fill(0);
-        let file = opened(Path::new("x"), &page).unwrap();
-        assert_eq!((file.slots[1].version, file.slots[0].newest), (None, true));
-        assert!(opened(Path::new("x"), &page[..100]).is_none());
-    }
-
-    #[test]
-    fn the_fields_cover_the_header_without_a_gap() {
-        let end = FIELDS.iter().fold(0, |end, (name, at, len)| {
-            assert_eq!(end, *at, "{name}");
-            at + len
-        });
-        assert_eq!(end, HEADER_BYTES);
+    fn fields_cover_the_head_without_a_gap() {
+        let shown: usize = fields(&[0; 56]).iter().map(|field| field.hex.split(' ').count()).sum();
+        assert_eq!(shown, 56);
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
+use sessile::store::Store;
 use sessile::{Config, CookieConfig, Keep};
 
 use crate::Failure;
@@ -37,9 +38,10 @@ pub(crate) async fn run(
 
 fn open(options: &Options, address: SocketAddr) -> Result<App, Failure> {
     let url = options.store()?;
-    let store = sessile::store::MemoryStore::new();
+    let store = sessile::store::open(url.as_str())?;
+    let disk = Disk::open(&url, store.namespace())?;
     let app = App::new(store, config(options), address)?;
-    Ok(App { disk: Disk::of(&url), ..app })
+    Ok(App { disk, ..app })
 }
 
 /// Answers requests until the end is wished, and those under way a little longer.

@@ -55,7 +55,7 @@ pub(crate) fn page(status: StatusCode) -> Markup {
             h1 { (title) }
             p.lead.muted { (explanation) }
         }
-        p { a.button href="/" { "Back to your visits and basket" } }
+        p { a.button href="/" { "Back to your basket" } }
     })
 }
 

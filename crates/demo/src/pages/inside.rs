@@ -38,7 +38,7 @@ pub(crate) struct StoredFile {
     pub(crate) path: String,
     pub(crate) bytes: u64,
     pub(crate) slots: [Slot; 2],
-    /// The header of the newest slot.
+    /// The head of the newest slot.
     pub(crate) fields: Vec<Field>,
 }
 
@@ -46,14 +46,13 @@ pub(crate) struct StoredFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) name: char,
-    /// The version in it; `None` when it is free.
-    pub(crate) version: Option<u64>,
+    pub(crate) content: String,
+    pub(crate) detail: String,
     /// Whether it is the one readers take.
     pub(crate) newest: bool,
-    pub(crate) bytes: u64,
 }
 
-/// A field of the record's header.
+/// A field of a slot's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Field {
     pub(crate) name: &'static str,
@@ -129,7 +128,7 @@ impl Inside {
 impl Stored {
     fn cards(&self) -> Markup {
         html! {
-            @if let Some(file) = &self.file { (file.card()) (file.header()) }
+            @if let Some(file) = &self.file { (file.card()) (file.head()) }
             (self.data())
             (self.stolen())
         }
@@ -184,10 +183,10 @@ impl StoredFile {
         }
     }
 
-    fn header(&self) -> Markup {
+    fn head(&self) -> Markup {
         html! {
-            section.card aria-labelledby="header" {
-                h2 #header { "Header" }
+            section.card aria-labelledby="head" {
+                h2 #head { "Head of the newest slot" }
                 table.stack {
                     tbody {
                         @for field in &self.fields {
@@ -209,13 +208,8 @@ impl Slot {
         html! {
             div.verdict {
                 h3 { "Slot " (self.name) @if self.newest { " " span.tag { "newest" } } }
-                @match self.version {
-                    Some(version) => {
-                        p.big { "version " (version) }
-                        p.small.muted { (words::size(self.bytes)) }
-                    }
-                    None => p.big.muted { "free" },
-                }
+                p.big { (self.content) }
+                p.small.muted { (self.detail) }
             }
         }
     }
@@ -257,13 +251,18 @@ mod tests {
     use super::*;
 
     fn inside() -> Inside {
-        let slot = |name, version, newest| Slot { name, version, newest, bytes: 200 };
+        let slot = |name, content: &str, newest| Slot {
+            name,
+            content: content.into(),
+            detail: String::new(),
+            newest,
+        };
         let field =
             Field { name: "magic", hex: "73 65 73 73".into(), meaning: "“sess”".into() };
         let file = StoredFile {
             path: "ab/abcd".into(),
             bytes: 4096,
-            slots: [slot('A', Some(7), true), slot('B', None, false)],
+            slots: [slot('A', "version 7", true), slot('B', "free", false)],
             fields: vec![field],
         };
         let answer = Answer::new(StatusCode::OK, br#"{"data":{}}"#);

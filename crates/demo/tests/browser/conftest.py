@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,9 @@ try:
     from selenium.webdriver.chrome.options import Options
     from selenium.webdriver.chrome.service import Service
     from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support import expected_conditions
+    from selenium.webdriver.support.wait import WebDriverWait
 except ImportError:
     webdriver = None
 
@@ -126,12 +130,23 @@ class Browser:
     def click(self, text):
         """Clicks the button or link of this text."""
         path = f"//button[normalize-space()='{text}'] | //a[normalize-space()='{text}']"
-        self.driver.find_element(By.XPATH, path).click()
+        with self.next_page():
+            self.driver.find_element(By.XPATH, path).click()
 
     def sign_in(self, name):
         field = self.driver.find_element(By.ID, "name")
         field.send_keys(name)
-        field.submit()
+        with self.next_page():
+            field.send_keys(Keys.ENTER)
+
+    @contextmanager
+    def next_page(self):
+        """Waits until the page is another than before."""
+        page = self.driver.find_element(By.TAG_NAME, "html")
+        yield
+        wait = WebDriverWait(self.driver, 20)
+        wait.until(expected_conditions.staleness_of(page))
+        wait.until(lambda driver: driver.find_elements(By.TAG_NAME, "footer"))
 
     def text(self, selector="body"):
         return self.driver.find_element(By.CSS_SELECTOR, selector).text

@@ -76,30 +76,52 @@ async fn exclusive_counts_wait_for_each_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_logout_beats_every_request_in_flight() {
     let pair = Pair::start();
-    let [here, there] = &pair.servers;
-    for (round, path) in
-        ["set?key=a&value=b&", "count?", "exclusive?", "rotate?", "login?user=ann&"]
-            .iter()
-            .cycle()
-            .take(20)
-            .enumerate()
-    {
-        let browser = Browser::new();
-        browser.post(here, "/api/login?user=ann").await;
-        let (in_flight, stolen) = (browser.thief(), browser.thief());
-        let path = format!("/api/{path}hold_ms={}", 40 + round);
-        let late = tokio::spawn({
-            let (in_flight, there) = (in_flight.clone(), Arc::clone(there));
-            async move { in_flight.post(&there, &path).await }
-        });
-        sleep(Duration::from_millis(20)).await;
-        assert_eq!(browser.post(here, "/api/logout").await.status, 200);
-        let late = late.await.unwrap();
-        assert_eq!(late.status, 409, "{late:?}");
-        for browser in [&in_flight, &stolen] {
-            assert_eq!(browser.data(there).await, json!({}), "round {round}");
-        }
+    let mut rounds = JoinSet::new();
+    for path in ["set?key=a&value=b&", "count?", "exclusive?", "rotate?"].repeat(8) {
+        let path = format!("/api/{path}hold_ms=1000");
+        rounds.spawn(log_out_under(path, pair.servers.clone()));
     }
+    rounds.join_all().await;
+}
+
+/// Logs out while a request of the same session is between its load and its commit.
+async fn log_out_under(path: String, [here, there]: [Arc<Server>; 2]) {
+    let browser = Browser::new();
+    browser.post(&here, "/api/login?user=ann").await;
+    let in_flight = browser.thief();
+    let late = tokio::spawn({
+        let (in_flight, there, path) = (in_flight.clone(), Arc::clone(&there), path.clone());
+        async move { in_flight.post(&there, &path).await }
+    });
+    sleep(Duration::from_millis(200)).await;
+    let thief = browser.thief();
+    assert_eq!(browser.post(&here, "/api/logout").await.status, 200);
+    assert!(!late.is_finished(), "{path} was not in flight");
+    let late = late.await.unwrap();
+    assert_eq!(late.status, 409, "{path}: {late:?}");
+    for browser in [&in_flight, &thief] {
+        assert_eq!(browser.data(&there).await, json!({}), "{path}");
+    }
+}
+
+/// Somebody who signs in anew is signed in, with nothing of the session that was ended meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_in_flight_brings_nothing_back_of_what_was_logged_out() {
+    let pair = Pair::start();
+    let [here, there] = &pair.servers;
+    let browser = Browser::new();
+    browser.post(here, "/api/set?key=private&value=1").await;
+    browser.post(here, "/api/login?user=ann").await;
+    let (in_flight, stolen) = (browser.thief(), browser.thief());
+    let late = tokio::spawn({
+        let (in_flight, there) = (in_flight.clone(), Arc::clone(there));
+        async move { in_flight.post(&there, "/api/login?user=ann&hold_ms=100").await }
+    });
+    sleep(Duration::from_millis(30)).await;
+    browser.post(here, "/api/logout").await;
+    late.await.unwrap();
+    assert_eq!(stolen.data(there).await, json!({}));
+    assert_eq!(in_flight.data(there).await.get("private"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
