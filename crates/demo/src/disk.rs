@@ -84,7 +84,7 @@ fn shown(name: char, slot: &SlotInspection, newest: bool) -> Slot {
     let (content, detail) = match slot.content {
         SlotContent::Free => ("free".into(), "nothing was written here yet".into()),
         SlotContent::State { version, body_bytes, .. } => {
-            (format!("version {version}"), format!("{} of data", words::size(body_bytes.into())))
+            (format!("version {version}"), format!("a body of {}", words::size(body_bytes.into())))
         }
         SlotContent::Tombstone { version } => (format!("version {version}"), "the end".into()),
         _ => ("unreadable".into(), "damaged, or written by a newer release".into()),
@@ -111,9 +111,11 @@ fn meaning(name: &str, bytes: &[u8]) -> String {
         ("flags", _) => "a record whose body lies behind the first page".into(),
         ("session ID", _) => "public: it opens nothing".into(),
         ("body length", length) => words::size(length),
+        ("body checksum", _) => "xxh3 of the body".into(),
+        ("head checksum", _) => "xxh3 of the head before it".into(),
         ("tail page", 0) => "none: the body follows the head".into(),
         ("tail page", page) => format!("the body begins at page {page}"),
-        _ => "xxh3".into(),
+        _ => String::new(),
     }
 }
 

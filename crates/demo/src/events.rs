@@ -15,8 +15,11 @@ const SESSIONS_MAX: usize = 1_000;
 /// One event, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
+    /// When it happened, the last time.
     pub(crate) at: SystemTime,
     pub(crate) what: String,
+    /// How often in a row.
+    pub(crate) times: u32,
 }
 
 /// What happened to one session.
@@ -27,11 +30,15 @@ struct Log {
 }
 
 impl Log {
-    fn push(&mut self, entry: Entry) {
+    fn push(&mut self, at: SystemTime, what: String) {
+        if let Some(last) = self.entries.back_mut().filter(|last| last.what == what) {
+            (last.at, last.times) = (at, last.times + 1);
+            return;
+        }
         if self.entries.len() == EVENTS_MAX {
             self.entries.pop_front();
         }
-        self.entries.push_back(entry);
+        self.entries.push_back(Entry { at, what, times: 1 });
     }
 
     fn last_at(&self) -> Option<SystemTime> {
@@ -64,7 +71,7 @@ impl Events {
             _ => logs.remove(&id).unwrap_or_default(),
         };
         log.conflicts += u64::from(matches!(event, Event::Conflict { .. }));
-        log.push(Entry { at, what });
+        log.push(at, what);
         make_room(&mut logs);
         logs.insert(id, log);
     }
@@ -102,7 +109,7 @@ fn in_words(event: &Event) -> Option<String> {
         Event::Superseded(_) => "The cookie from before the sign-in was refused".into(),
         Event::Replayed(_) => "A cookie replaced long ago was presented".into(),
         Event::Refused(_) => "A cookie with a wrong secret was refused".into(),
-        Event::Conflict { attempts, .. } => format!("A save was merged (attempt {attempts})"),
+        Event::Conflict { .. } => "A save was merged with another".into(),
         Event::Overwrote { key, .. } => format!("“{key}” was overwritten unseen"),
         Event::WriteRefused(_) => "A write came after the end and was refused".into(),
         Event::Corrupt(_) => "The record is damaged and was set aside".into(),
@@ -131,13 +138,24 @@ mod tests {
     #[test]
     fn the_last_twenty_are_kept_newest_first() {
         let events = Events::default();
-        for attempts in 1..=25 {
-            events.note(&Event::Conflict { id: id(1), attempts }, at(u64::from(attempts)));
+        for n in 1..=25 {
+            let key = n.to_string();
+            events.note(&Event::Overwrote { id: id(1), key }, at(n));
         }
         let kept = events.of(id(1));
         assert_eq!((kept.len(), kept[0].at, kept[19].at), (20, at(25), at(6)));
-        assert_eq!(events.conflicts_of(id(1)), 25);
         assert_eq!(events.of(id(2)), []);
+    }
+
+    #[test]
+    fn the_same_again_is_one_entry() {
+        let events = Events::default();
+        for attempts in 1..=25 {
+            events.note(&Event::Conflict { id: id(1), attempts }, at(u64::from(attempts)));
+        }
+        let [entry] = &*events.of(id(1)) else { panic!("one entry") };
+        assert_eq!((entry.at, entry.times), (at(25), 25));
+        assert_eq!(events.conflicts_of(id(1)), 25);
     }
 
     #[test]

@@ -134,17 +134,18 @@ impl Home {
 
 impl Facts {
     fn line(&self) -> Markup {
-        let seconds = |left: Duration| words::span(left);
         html! {
             p.facts {
-                "Session " code { (self.id) } " · " (seconds(self.age)) " old · ends "
-                @if let Some(idle) = self.idle_left { "in " (seconds(idle)) " without use and " }
-                "in " (seconds(self.absolute_left)) " at the latest · "
-                @match self.bytes {
-                    Some(bytes) => { (words::size(bytes)) " on disk" }
-                    None => "in memory",
+                "Session " code { (self.id) } " · "
+                span { (words::span(self.age)) " old" } " · "
+                span {
+                    "ends "
+                    @if let Some(idle) = self.idle_left { "in " (words::span(idle)) " without use and " }
+                    "in " (words::span(self.absolute_left)) " at the latest"
                 }
-                @if let Some(save) = self.save { " · last save took " (words::took(save)) }
+                " · "
+                span { @if let Some(bytes) = self.bytes { (words::size(bytes)) " on disk" } @else { "in memory" } }
+                @if let Some(save) = self.save { " · " span { "last save took " (words::took(save)) } }
             }
         }
     }
@@ -281,7 +282,7 @@ mod tests {
             bytes: Some(4096),
             save: Some(Duration::from_micros(41)),
         };
-        let line = facts.line().into_string();
+        let line = facts.line().into_string().replace("<span>", "");
         for said in [
             &*"ab".repeat(16),
             "4 min old",

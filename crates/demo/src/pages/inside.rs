@@ -111,13 +111,16 @@ impl Inside {
             section.card aria-labelledby="events" {
                 h2 #events { "What happened" }
                 p.small.muted {
-                    "The last 20 events of your session, kept in this process's memory: they go "
-                    "when the plug is pulled."
+                    "The last 20 events of your session. They are kept in the memory of this process, "
+                    "and go when the plug is pulled."
                 }
                 @if self.events.is_empty() { p { "Nothing since this process began." } }
                 ul.list {
-                    @for Entry { at, what } in &self.events {
-                        li { span { (what) } time { (words::ago(*at, self.now)) } }
+                    @for Entry { at, what, times } in &self.events {
+                        li {
+                            span { (what) @if *times > 1 { " × " (times) } }
+                            time { (words::ago(*at, self.now)) }
+                        }
                     }
                 }
             }
@@ -269,7 +272,8 @@ mod tests {
         let attempt = Attempt { made_of: "Public ID", cookie: "c=x".into(), answer: Some(answer) };
         let record =
             Stored { file: Some(file), keys: vec![("visits".into(), 2)], thief: vec![attempt] };
-        let events = vec![Entry { at: SystemTime::UNIX_EPOCH, what: "The session began".into() }];
+        let events =
+            vec![Entry { at: SystemTime::UNIX_EPOCH, what: "A save was merged".into(), times: 3 }];
         let frame = Frame::bare("Inside");
         Inside { frame, record: Some(record), events, now: SystemTime::UNIX_EPOCH }
     }
@@ -284,7 +288,7 @@ mod tests {
             "73 65 73 73",
             "2 bytes",
             ">refused<",
-            "The session began",
+            "A save was merged × 3",
             "just now",
         ] {
             assert!(page.contains(said), "{said}");

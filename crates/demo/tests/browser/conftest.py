@@ -20,11 +20,11 @@ import pytest
 
 try:
     from selenium import webdriver
+    from selenium.common.exceptions import WebDriverException
     from selenium.webdriver.chrome.options import Options
     from selenium.webdriver.chrome.service import Service
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support import expected_conditions
     from selenium.webdriver.support.wait import WebDriverWait
 except ImportError:
     webdriver = None
@@ -141,12 +141,16 @@ class Browser:
 
     @contextmanager
     def next_page(self):
-        """Waits until the page is another than before."""
-        page = self.driver.find_element(By.TAG_NAME, "html")
+        """Waits until the page is another than before, and whole."""
+        before = self.page()
         yield
-        wait = WebDriverWait(self.driver, 20)
-        wait.until(expected_conditions.staleness_of(page))
-        wait.until(lambda driver: driver.find_elements(By.TAG_NAME, "footer"))
+        # Between two pages the driver answers with all kinds of errors.
+        wait = WebDriverWait(self.driver, 20, 0.05, ignored_exceptions=[WebDriverException])
+        wait.until(lambda _: self.page() != before)
+        wait.until(lambda _: self.computed("document.readyState") == "complete")
+
+    def page(self):
+        return self.driver.find_element(By.TAG_NAME, "html").id
 
     def text(self, selector="body"):
         return self.driver.find_element(By.CSS_SELECTOR, selector).text
