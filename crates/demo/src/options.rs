@@ -120,7 +120,9 @@ impl FromStr for StoreUrl {
             return Ok(Self(text.into()));
         }
         let path = env::current_dir().unwrap_or_else(|_| PathBuf::from("/")).join(text);
-        Err(format!("a store is named by a URL; write {}", Self::of_directory(&path)))
+        // Through its components, `./x` loses its dot.
+        let url = Self::of_directory(&path.components().collect::<PathBuf>());
+        Err(format!("a store is named by a URL; write {url}"))
     }
 }
 
@@ -163,6 +165,13 @@ mod tests {
     fn a_plain_path_is_refused_with_the_url_to_write() {
         let message = parse(&["--store", "/var/my sessions"]).unwrap_err().to_string();
         assert!(message.contains("write file:///var/my%20sessions"), "{message}");
+    }
+
+    #[test]
+    fn a_relative_path_is_refused_with_the_absolute_url() {
+        let here = StoreUrl::of_directory(&env::current_dir().unwrap());
+        let message = parse(&["--store", "./x"]).unwrap_err().to_string();
+        assert!(message.contains(&format!("write {here}/x")), "{message}");
     }
 
     #[test]

@@ -30,8 +30,10 @@ pub(crate) async fn run(listener: TcpListener, banner: Banner) -> Result<(), Fai
     loop {
         let mut serving = Serving::start(&listener)?;
         tokio::select! {
-            end = serving.end(&mut watch) => watch.judge(end?).await?,
+            // A terminal interrupts parent and child at once: that child is not to be replaced.
+            biased;
             () = stop.asked() => return serving.stop().await,
+            end = serving.end(&mut watch) => watch.judge(end?).await?,
         }
     }
 }

@@ -32,13 +32,17 @@ pub(crate) struct Options {
 /// Sweeps, and says on standard output how many sessions went.
 pub(crate) fn run(options: &Options) -> ExitCode {
     let began = Instant::now();
-    match sweep(options, |removed| eprintln!("{removed} sessions removed so far")) {
+    match sweep(options, |removed| eprintln!("{} so far", counted(removed))) {
         Ok(removed) => {
-            println!("{removed} sessions removed in {:.1?}", began.elapsed());
+            println!("{} in {:.1?}", counted(removed), began.elapsed());
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error),
     }
+}
+
+fn counted(removed: usize) -> String {
+    format!("{removed} expired session{} removed", if removed == 1 { "" } else { "s" })
 }
 
 fn sweep(options: &Options, progress: impl FnMut(usize)) -> sessile::Result<usize> {

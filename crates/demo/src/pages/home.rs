@@ -136,18 +136,25 @@ impl Facts {
     fn line(&self) -> Markup {
         html! {
             p.facts {
-                "Session " code { (self.id) } " · "
-                span { (words::span(self.age)) " old" } " · "
-                span {
-                    "ends "
-                    @if let Some(idle) = self.idle_left { "in " (words::span(idle)) " without use and " }
-                    "in " (words::span(self.absolute_left)) " at the latest"
-                }
-                " · "
-                span { @if let Some(bytes) = self.bytes { (words::size(bytes)) " on disk" } @else { "in memory" } }
-                @if let Some(save) = self.save { " · " span { "last save took " (words::took(save)) } }
+                span { "Session " code { (self.id) } " ·" } " "
+                span { (words::span(self.age)) " old ·" } " "
+                span { "ends " (self.end()) " ·" } " "
+                span { (self.place()) }
+                @if let Some(save) = self.save { " " span { "· last save took " (words::took(save)) } }
             }
         }
+    }
+
+    fn end(&self) -> String {
+        let latest = format!("in {} at the latest", words::span(self.absolute_left));
+        match self.idle_left {
+            Some(idle) => format!("in {} without use and {latest}", words::span(idle)),
+            None => latest,
+        }
+    }
+
+    fn place(&self) -> String {
+        self.bytes.map_or("in memory".into(), |bytes| format!("{} on disk", words::size(bytes)))
     }
 }
 
@@ -282,7 +289,7 @@ mod tests {
             bytes: Some(4096),
             save: Some(Duration::from_micros(41)),
         };
-        let line = facts.line().into_string().replace("<span>", "");
+        let line = facts.line().into_string();
         for said in [
             &*"ab".repeat(16),
             "4 min old",

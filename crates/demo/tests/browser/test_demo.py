@@ -158,6 +158,9 @@ def assert_fits(browser, what):
 
 
 def test_dark_is_dark_and_light_is_light(browser):
+    for item in ("+ Coral", "+ Oyster", "+ Coral"):
+        browser.open()
+        browser.click(item)
     for scheme, dark in (("dark", True), ("light", False)):
         browser.prefer(scheme)
         browser.open()
