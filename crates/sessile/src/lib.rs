@@ -21,6 +21,7 @@ mod web;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{
     Config, CookieConfig, Keep, OnOtherAddress, OnOutage, OnOwnerLimit, OnReplay, Prefix, SameSite,
+    Transport,
 };
 pub use engine::{
     Client, Device, DevicePage, Exchange, SessionHandle, Sessions, SessionsBuilder, Swept,
@@ -36,4 +37,7 @@ pub use token::{Secret, SecretHash, SessionId, Token};
 #[cfg(feature = "axum")]
 pub use web::SignedIn;
 #[cfg(feature = "tower")]
-pub use web::{Failure, SessionLayer, SessionService};
+pub use web::{
+    CrossSiteLayer, CrossSiteService, Failure, SessionLayer, SessionService, TrustedProxies,
+    Verdict,
+};
