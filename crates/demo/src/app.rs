@@ -67,8 +67,16 @@ impl App {
         owner: Owner,
         this: Option<SessionId>,
     ) -> sessile::Result<Vec<Device>> {
-        let page = self.sessions.list(owner, this, None).await?;
-        let mut devices: Vec<_> = page.devices.into_iter().map(Device::from).collect();
+        let mut devices = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.sessions.list(owner.clone(), this, after).await?;
+            devices.extend(page.devices.into_iter().map(Device::from));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
         devices.sort_by_key(|device| (!device.this, Reverse(device.used_at)));
         Ok(devices)
     }

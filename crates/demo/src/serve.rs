@@ -48,9 +48,8 @@ fn open(options: &Options, address: SocketAddr) -> Result<App, Failure> {
 async fn answer(listener: TcpListener, app: App, ending: &Ending) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let service = app::router(app).into_make_service_with_connect_info::<SocketAddr>();
     let wish = ending.clone();
-    let server = axum::serve(listener, service)
+    let server = axum::serve(listener, app::router(app))
         .with_graceful_shutdown(async move { _ = wish.begun().await });
     tokio::select! {
         outcome = server => outcome,

@@ -102,10 +102,10 @@ pub(super) async fn at_once(
     headers: HeaderMap,
 ) -> sessile::Result<Redirect> {
     if let (Some(id), Some(cookie)) = (session.id(), headers.get(COOKIE)) {
-        let (visits, conflicts) = (visits(&app, id).await?, app.events.conflicts_of(id));
+        let (visits, conflicts) = (stored_visits(&app, id).await?, app.events.conflicts_of(id));
         let answers = burst::send(&app.own_client, cookie).await;
         let burst = Burst {
-            counted: self::visits(&app, id).await?.saturating_sub(visits),
+            counted: stored_visits(&app, id).await?.saturating_sub(visits),
             conflicts: app.events.conflicts_of(id) - conflicts,
             ..burst::tally(&answers, simulation::run(burst::REQUESTS, burst::HOLD).await)
         };
@@ -115,7 +115,7 @@ pub(super) async fn at_once(
 }
 
 /// How many visits are stored, whatever this request has loaded.
-async fn visits(app: &App, id: SessionId) -> sessile::Result<u64> {
+async fn stored_visits(app: &App, id: SessionId) -> sessile::Result<u64> {
     let session = app.sessions.find(id).await?;
     let visits = session.map(|session| session.get(VISITS)).transpose()?.flatten();
     Ok(visits.unwrap_or_default())
