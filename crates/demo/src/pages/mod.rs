@@ -121,8 +121,8 @@ fn footer() -> Markup {
         footer {
             p {
                 "Demo only: signing in without a password, Pull the plug, 40 at once, the view "
-                "inside and the JSON under " code { "/api/" } ". The sessions are the real thing: "
-                "files in one directory, kept by the library as it is."
+                "inside and the JSON under " code { "/api/" } ". The sessions are the real thing, "
+                "kept by the library as it is."
             }
         }
     }

@@ -1,13 +1,15 @@
 """A demo server and real browsers for the tests in this directory.
 
 SESSILE_DEMO            the program to test, such as target/release/sessile-demo
-SESSILE_SCREENSHOTS     a directory to put a picture of every page into; none are taken without it
+SESSILE_SCREENSHOTS     a directory to put a picture of every page into, which takes the package
+                        pillow; none are taken without it
 CHROMIUM, CHROMEDRIVER  where they are, if not at /usr/bin
 
 Where one of them is missing, the tests are skipped and say so; under CI=true they fail instead.
 """
 
 import base64
+import io
 import os
 import re
 import shutil
@@ -180,12 +182,16 @@ class Browser:
         directory = os.environ.get("SESSILE_SCREENSHOTS")
         if not directory:
             return
+        from PIL import Image
+
         Path(directory).mkdir(parents=True, exist_ok=True)
         size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         shot = {"captureBeyondViewport": True, "clip": clip, "format": "png"}
         data = self.driver.execute_cdp_cmd("Page.captureScreenshot", shot)["data"]
-        (Path(directory) / f"{name}.png").write_bytes(base64.b64decode(data))
+        # A page has few colours: a palette of 64 takes a third of the space.
+        picture = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB").quantize(64)
+        picture.save(Path(directory) / f"{name}.png", optimize=True)
 
 
 @pytest.fixture
