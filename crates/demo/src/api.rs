@@ -52,7 +52,7 @@ pub(crate) async fn json_failures(response: Response) -> Response {
 #[derive(Debug)]
 enum Refusal {
     Session(sessile::Error),
-    /// The key is one of the demo's own.
+    /// The key is the demo's own, or the engine's.
     OwnKey,
 }
 
@@ -126,7 +126,7 @@ struct Pair {
 }
 
 async fn set(session: Session, hold: Query<Hold>, Query(pair): Query<Pair>) -> Answer {
-    if keys::OWN.contains(&pair.key.as_str()) {
+    if keys::is_own(&pair.key) {
         return Err(Refusal::OwnKey);
     }
     hold.wait().await;
@@ -166,7 +166,9 @@ async fn sessions(
     State(app): State<Arc<App>>,
     SignedIn(owner): SignedIn,
     session: ReadSession,
+    hold: Query<Hold>,
 ) -> Answer {
+    hold.wait().await;
     let devices = app.devices(owner, session.id()).await?;
     let shown = devices.iter().map(|device| {
         json!({
@@ -186,8 +188,10 @@ struct Which {
 async fn revoke(
     State(app): State<Arc<App>>,
     SignedIn(owner): SignedIn,
+    hold: Query<Hold>,
     Query(which): Query<Which>,
 ) -> Answer {
+    hold.wait().await;
     let revoked = app.sessions.revoke(owner, which.id).await?;
     Ok(Json(json!({ "revoked": revoked })))
 }
@@ -196,7 +200,9 @@ async fn revoke_others(
     State(app): State<Arc<App>>,
     SignedIn(owner): SignedIn,
     session: ReadSession,
+    hold: Query<Hold>,
 ) -> Answer {
+    hold.wait().await;
     let revoked = app.sessions.revoke_all(owner, session.id()).await?;
     Ok(Json(json!({ "revoked": revoked })))
 }

@@ -6,8 +6,10 @@ use crate::basket::Basket;
 use crate::pages::home::Notice;
 use crate::pages::inside::Answer;
 
-/// The names below: what a script may not set to values of its own.
-pub(crate) const OWN: [&str; 5] = ["visits", "basket", "user", "notice", "thief"];
+/// Whether a key is one of those below, or the engine's: a script may not set it to what it likes.
+pub(crate) fn is_own(key: &str) -> bool {
+    ["visits", "basket", "user", "notice", "thief"].contains(&key) || key.starts_with("sessile.")
+}
 
 /// How often this browser was here.
 pub(crate) const VISITS: Key<u64> = Key::new("visits");

@@ -104,6 +104,7 @@ async fn failures_say_their_status_and_no_more() {
         ("POST", "/api/revoke-others", 401, "unauthorized"),
         ("POST", "/api/login?user=", 400, "bad request"),
         ("POST", "/api/set?key=visits&value=x", 400, "bad request"),
+        ("POST", "/api/set?key=sessile.flashes&value=x", 400, "bad request"),
         ("POST", "/api/set?key=&value=x", 400, "bad request"),
         ("POST", "/api/set", 400, "bad request"),
         ("POST", "/api/count?hold_ms=soon", 400, "bad request"),
