@@ -8,12 +8,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
+
 use super::Doing;
 use super::core::{Attempt, Core, Judged, Locked, page_of, patiently, wait_for};
 use super::owners::Admission;
-use super::page::{self, Page, Side, State, TOUCH_WORD_AT};
+use super::page::{self, PAGE_BYTES, Page, Side, State, TOUCH_WORD_AT};
 use super::sys::{File, For};
-use crate::codec::{Head, encode_body, is_owned};
+use crate::codec::{self, Head, Place, encode_body, is_owned};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Owner, Record, Version};
 use crate::store::{Created, Durability, Updated};
@@ -97,8 +99,8 @@ impl Core {
         }
     }
 
-    /// Fills a new file: the tail, then the whole page at once. The lock keeps a reader who finds the
-    /// page half-way from calling it damaged.
+    /// Fills a new file: the tail, then the whole page at once. The lock, which the close frees, keeps
+    /// a reader who finds the page half-way from calling it damaged.
     fn write_first(
         &self,
         file: &File,
@@ -114,7 +116,7 @@ impl Core {
             file.sync_data().doing("cannot sync a new session file")?;
             self.records.sync_name(record.id).doing("cannot sync a session directory")?;
         }
-        file.unlock().doing("cannot unlock a new session file")
+        Ok(())
     }
 
     /// Replaces the state of version `expected`.
@@ -154,15 +156,22 @@ impl Core {
         if let (Ok(Some(page)), true) = (&read, record.owner.is_some())
             && let Some(newest) = page.expected_in_tail(record.id, expected)
         {
+            let front = front_of_tail(&locked.file, &newest.1)?;
+            if comes_too_late(record, page, &front) {
+                return Ok(Updated::Gone.into());
+            }
             return replace(locked, record, page, newest, durability, None);
         }
         let (page, state) = match self.judge_page(&locked.file, record.id, read)? {
             Judged::Live(page, state) => (page, state),
-            Judged::Unfinished | Judged::Ended => return Ok(Updated::Gone.into()),
+            Judged::Unfinished | Judged::Ended(_) => return Ok(Updated::Gone.into()),
         };
         if state.head.version != expected {
             let current = self.record(&locked.file, record.id, &page, &state)?;
             return Ok(current.map_or(Updated::Gone, |it| Updated::Conflict(Box::new(it))).into());
+        }
+        if comes_too_late(record, &page, &state.body) {
+            return Ok(Updated::Gone.into());
         }
         let left = if record.owner.is_none() && is_owned(&state.body) {
             state.record(&page)?.owner
@@ -178,14 +187,18 @@ impl Core {
         id: SessionId,
         used_at: SystemTime,
         kept: &mut Option<Arc<File>>,
-    ) -> Result<bool> {
+    ) -> Result<Attempt<bool>> {
         let locked = match self.lock(id, kept)? {
-            // Somebody is writing this very moment, which is a use. Nobody waits for a touch.
-            Attempt::Busy => return Ok(true),
-            Attempt::Done(None) => return Ok(false),
+            // It may be the sweeper's: a use that nobody noted must not be acknowledged.
+            Attempt::Busy => return Ok(Attempt::Busy),
+            Attempt::Done(None) => return Ok(Attempt::Done(false)),
             Attempt::Done(Some(locked)) => locked,
         };
         *kept = Some(Arc::clone(&locked.file));
+        self.touch_locked(id, used_at, &locked).map(Attempt::Done)
+    }
+
+    fn touch_locked(&self, id: SessionId, used_at: SystemTime, locked: &Locked) -> Result<bool> {
         let Judged::Live(page, state) = self.judge(&locked.file, id)? else { return Ok(false) };
         let Some(record) = self.record(&locked.file, id, &page, &state)? else { return Ok(false) };
         if record.is_expired(used_at) {
@@ -201,10 +214,27 @@ impl Core {
 
     /// Ends the session of `id`, and removes it from its owner's index afterwards.
     pub(super) fn delete(&self, id: SessionId, durability: Durability) -> Result<bool> {
-        match self.delete_if(id, durability, &|_| true)? {
+        match self.end_if(id, durability, &|_| true)? {
             Deletion::Done(Some(owner)) => self.owners.remove(&owner, &[id]).map(|()| true),
             Deletion::Done(None) => Ok(true),
             Deletion::Absent | Deletion::Spared(_) => Ok(false),
+        }
+    }
+
+    /// As [`delete_if`](Self::delete_if), of a session that may be damaged: setting it aside took it
+    /// out of its place, which is all that its user asked for.
+    pub(super) fn end_if(
+        &self,
+        id: SessionId,
+        durability: Durability,
+        wanted: &dyn Fn(&Record) -> bool,
+    ) -> Result<Deletion> {
+        match self.delete_if(id, durability, wanted) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.sync_removal(id, self.durability(durability))?;
+                Ok(Deletion::Done(None))
+            }
+            deletion => deletion,
         }
     }
 
@@ -219,7 +249,8 @@ impl Core {
         let mut kept = None;
         match patiently(|| self.lock(id, &mut kept))? {
             Some(locked) => self.delete_locked(id, durability, wanted, &locked),
-            None => Ok(Deletion::Absent),
+            // Whoever removed the name may not have had to make that last.
+            None => self.sync_removal(id, durability).map(|()| Deletion::Absent),
         }
     }
 
@@ -230,19 +261,15 @@ impl Core {
         wanted: &dyn Fn(&Record) -> bool,
         locked: &Locked,
     ) -> Result<Deletion> {
-        let (page, state) = match self.judge(&locked.file, id) {
-            Ok(Judged::Live(page, state)) => (page, state),
-            Ok(Judged::Unfinished) => return Ok(Deletion::Absent),
-            // Whoever wrote the tombstone may have died before it was synced.
-            Ok(Judged::Ended) => {
+        let (page, state) = match self.judge(&locked.file, id)? {
+            Judged::Live(page, state) => (page, state),
+            Judged::Unfinished => return Ok(Deletion::Absent),
+            // Whoever wrote the tombstone may have died, or failed, before it was synced. Writing it
+            // anew makes the next sync write it, and not call a page good that was dropped.
+            Judged::Ended(state) => {
+                bury(&locked.file, id, &state).doing("cannot write the end of a session")?;
                 return self.remove_buried(id, durability, locked).map(|()| Deletion::Absent);
             }
-            // Setting it aside took it out of its place, which is all that its user asked for.
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                self.sync_removal(id, durability)?;
-                return Ok(Deletion::Done(None));
-            }
-            Err(error) => return Err(error),
         };
         let Some(record) = self.record(&locked.file, id, &page, &state)? else {
             return Ok(Deletion::Absent);
@@ -291,10 +318,26 @@ impl Core {
         let meta = file.meta().doing("cannot look at a session file")?;
         match self.judge(&file, id)? {
             Judged::Unfinished if is_old(meta.modified_at) => self.records.unlink(id, &file),
-            Judged::Ended => self.records.unlink(id, &file),
+            Judged::Ended(_) => self.records.unlink(id, &file),
             Judged::Unfinished | Judged::Live(..) => Ok(()),
         }
     }
+}
+
+/// Whether the use that a new state brings lies at or after the end of the one it would replace: the
+/// session ended before it, swept or not.
+fn comes_too_late(record: &Record, page: &Page, body: &Bytes) -> bool {
+    let deadline = codec::deadline(body, |created_at| page.touched_at(record.id, created_at));
+    deadline.is_none_or(|deadline| record.used_at >= deadline)
+}
+
+/// As much of a body behind the page as tells its deadline.
+fn front_of_tail(file: &File, head: &Head) -> Result<Bytes> {
+    let Place::Tail { page } = head.place else { return Ok(Bytes::new()) };
+    let mut front = vec![0; codec::DEADLINE_BYTES_MAX];
+    let read = file.read_at(&mut front, u64::from(page) * PAGE_BYTES as u64);
+    front.truncate(read.doing("cannot read a session file")?);
+    Ok(front.into())
 }
 
 /// Writes `record` beside the newest state.
