@@ -86,7 +86,7 @@ pub struct Config {
     pub sweep_limit: usize,
     /// What is kept of the client's address, for the list of devices. Default truncated.
     pub client_address: Keep,
-    /// What is kept of the client's user agent, for the list of devices. Default its first 64 bytes.
+    /// What is kept of the client's user agent, for the list of devices. Default truncated.
     pub user_agent: Keep,
     /// How the token travels. Default [`Transport::Cookie`].
     pub transport: Transport,
@@ -186,7 +186,8 @@ fn refuse(wrong: bool, why: &'static str) -> Result<()> {
 pub enum Keep {
     /// Nothing.
     Off,
-    /// An address without its last part (IPv4 /24, IPv6 /64); the first 64 bytes of a user agent.
+    /// An address without its last part (IPv4 /24, IPv6 /64); the first 160 bytes of a user agent,
+    /// in which today's browsers have said their name.
     Truncated,
     /// All of an address; the first 512 bytes of a user agent.
     Full,

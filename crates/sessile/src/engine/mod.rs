@@ -227,7 +227,7 @@ fn kept_address(address: IpAddr, keep: Keep) -> Option<String> {
 fn kept_agent(agent: &str, keep: Keep) -> Option<String> {
     let bytes_max = match keep {
         Keep::Off => return None,
-        Keep::Truncated => 64,
+        Keep::Truncated => 160,
         Keep::Full => 512,
     };
     Some(agent[..agent.len().min(bytes_max)].to_owned())
