@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Ended,
     /// The presented token was replaced by a rotation; only the newest may do this.
     Superseded,
+    /// Nobody is signed in.
+    NotSignedIn,
     /// The owner already has as many sessions as the configuration allows.
     OwnerLimit,
     /// The key changed since this request read it, and the configuration asks to refuse that.
@@ -97,6 +99,13 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// For conversions that cannot fail, where one that can is accepted.
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
     }
 }
 

@@ -68,8 +68,62 @@ pub enum Event {
     Corrupt(SessionId),
     /// An operation of the store failed.
     StoreFailed(ErrorKind),
+    /// Twenty cookies were set and none came back; the browsers refuse them, or nobody returns.
+    CookiesNotReturned,
     /// The wall clock and the passage of time disagree; the sweeper waits until they agree again.
     ClockStepped,
+}
+
+impl Event {
+    /// The session it happened to, where it happened to one.
+    pub fn session(&self) -> Option<SessionId> {
+        match *self {
+            Self::Created(id)
+            | Self::LoggedIn { id, .. }
+            | Self::Reauthenticated(id)
+            | Self::Rotated(id)
+            | Self::LoggedOut(id)
+            | Self::Revoked(id)
+            | Self::Swept(id)
+            | Self::Unknown(id)
+            | Self::Superseded(id)
+            | Self::Replayed(id)
+            | Self::Refused(id)
+            | Self::Conflict { id, .. }
+            | Self::Overwrote { id, .. }
+            | Self::WriteRefused(id)
+            | Self::Corrupt(id) => Some(id),
+            Self::OwnerRevoked { .. }
+            | Self::StoreFailed(_)
+            | Self::CookiesNotReturned
+            | Self::ClockStepped => None,
+        }
+    }
+
+    /// Its name in logs: lower case, words joined by underscores.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Created(_) => "created",
+            Self::LoggedIn { .. } => "logged_in",
+            Self::Reauthenticated(_) => "reauthenticated",
+            Self::Rotated(_) => "rotated",
+            Self::LoggedOut(_) => "logged_out",
+            Self::Revoked(_) => "revoked",
+            Self::OwnerRevoked { .. } => "owner_revoked",
+            Self::Swept(_) => "swept",
+            Self::Unknown(_) => "unknown",
+            Self::Superseded(_) => "superseded",
+            Self::Replayed(_) => "replayed",
+            Self::Refused(_) => "refused",
+            Self::Conflict { .. } => "conflict",
+            Self::Overwrote { .. } => "overwrote",
+            Self::WriteRefused(_) => "write_refused",
+            Self::Corrupt(_) => "corrupt",
+            Self::StoreFailed(_) => "store_failed",
+            Self::CookiesNotReturned => "cookies_not_returned",
+            Self::ClockStepped => "clock_stepped",
+        }
+    }
 }
 
 /// Whoever wants to know. Called on the request's own thread: be quick, hand long work on.
@@ -90,7 +144,7 @@ impl Subscribers {
     }
 
     pub(crate) fn notify(&self, event: &Event) {
-        tracing::debug!(target: "sessile", ?event);
+        tracing::debug!(target: "sessile", event = event.name(), session = event.session().map(tracing::field::display));
         for subscriber in &self.0 {
             let _ = catch_unwind(AssertUnwindSafe(|| subscriber.notify(event)));
         }

@@ -1,17 +1,34 @@
 #![doc = include_str!("../README.md")]
 
+mod changes;
 mod clock;
+mod config;
+mod cookie;
+mod engine;
 mod error;
 mod event;
 mod expiry;
+mod plan;
 mod record;
+mod session;
 pub mod store;
 mod token;
+mod web;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::{Config, CookieConfig, Keep, Prefix, SameSite};
+pub use engine::{
+    Client, Device, DevicePage, Exchange, SessionHandle, Sessions, SessionsBuilder, Swept,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, Subscriber};
+pub use plan::Login;
 pub use record::{
     Data, Owner, PreviousSecret, RETIRED_MAX, Record, RetiredSecret, Summary, Version,
 };
+pub use session::{ExclusiveSession, Key, ReadSession, Session, SessionKey};
 pub use token::{Secret, SecretHash, SessionId, Token};
+#[cfg(feature = "axum")]
+pub use web::SignedIn;
+#[cfg(feature = "tower")]
+pub use web::{Failure, SessionLayer, SessionService};

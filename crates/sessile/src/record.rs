@@ -87,6 +87,28 @@ impl Borrow<str> for Owner {
     }
 }
 
+impl TryFrom<&str> for Owner {
+    type Error = Error;
+
+    fn try_from(name: &str) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
+impl TryFrom<&String> for Owner {
+    type Error = Error;
+
+    fn try_from(name: &String) -> Result<Self> {
+        Self::new(name.as_str())
+    }
+}
+
+impl From<&Owner> for Owner {
+    fn from(owner: &Owner) -> Self {
+        owner.clone()
+    }
+}
+
 impl TryFrom<String> for Owner {
     type Error = Error;
 
@@ -276,12 +298,17 @@ impl Summary {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Data {
     /// Invariant: strictly ascending by key.
-    entries: Vec<(Box<str>, Bytes)>,
+    entries: Vec<(Arc<str>, Bytes)>,
 }
 
 impl Data {
     /// The longest key, in bytes.
     pub const KEY_BYTES_MAX: usize = 255;
+
+    /// No data.
+    pub const fn new() -> Self {
+        Self { entries: Vec::new() }
+    }
 
     /// The number of keys.
     pub fn len(&self) -> usize {

@@ -1,5 +1,7 @@
 //! Where records live, and the contract every store keeps.
 
+mod memory;
+
 use std::any::Any;
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -9,6 +11,8 @@ use async_trait::async_trait;
 use crate::error::Result;
 use crate::record::{Owner, Record, Summary, Version};
 use crate::token::SessionId;
+
+pub use memory::MemoryStore;
 
 /// A place where records live.
 ///

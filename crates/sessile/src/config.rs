@@ -1,0 +1,370 @@
+//! Limits, lifetimes and the cookie. The defaults are the safe ones.
+//!
+//! Everything can be loaded with serde; a duration is written `"30m"`, `"12h"`, `"60s"`, `"250ms"`,
+//! `"7d"`, or as a whole number of seconds. Unknown names are refused.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Durability;
+
+/// How sessions live and what they may grow to.
+///
+/// ```
+/// use std::time::Duration;
+/// let mut config = sessile::Config::default();
+/// config.idle_timeout = Duration::from_secs(15 * 60);
+/// # assert!(config.validate().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// A session unused for this long has ended. Default 30 minutes (OWASP Session Management Cheat
+    /// Sheet: 15 to 30 minutes for low-risk applications).
+    #[serde(with = "duration")]
+    #[doc(alias = "ttl")]
+    pub idle_timeout: Duration,
+    /// A session this old has ended, whatever its use. Default 12 hours (NIST SP 800-63B, AAL3).
+    #[serde(with = "duration")]
+    #[doc(alias = "max_age")]
+    pub absolute_timeout: Duration,
+    /// How long the secret before a rotation still reads and writes. Default 60 seconds.
+    #[serde(with = "duration")]
+    pub rotation_grace: Duration,
+    /// Use is noted once this share of the idle timeout has passed since the last note: 16 means
+    /// one sixteenth. A session may end that much earlier than its idle timeout. Default 16.
+    pub touch_share: u32,
+    /// How long a commit competes with others before it fails as `Contended`. Default 2 seconds.
+    #[serde(with = "duration")]
+    pub commit_deadline: Duration,
+    /// How long an exclusive session waits for its lock. Default 5 seconds.
+    #[serde(with = "duration")]
+    pub lock_wait: Duration,
+    /// How long an exclusive session may hold its lock. Default 30 seconds.
+    #[serde(with = "duration")]
+    pub lock_hold: Duration,
+    /// The most bytes of data (keys and values) in one session. Default 256 KiB.
+    pub data_bytes_max: usize,
+    /// What a save of data survives. Default [`Durability::Process`].
+    pub data_durability: Durability,
+    /// What a login, a rotation and every kind of logout survive. Default [`Durability::Power`].
+    pub security_durability: Durability,
+    /// Whether an insert over bytes that changed since this request read them is refused with
+    /// `Overwrote`, rather than told by an event. Default no.
+    pub refuse_overwrites: bool,
+    /// How often expired sessions are removed in the background; zero turns it off. Default 60
+    /// seconds.
+    #[serde(with = "duration")]
+    pub sweep_interval: Duration,
+    /// The most sessions removed in one slice of background work. Default 1,000.
+    pub sweep_limit: usize,
+    /// What is kept of the client's address, for the list of devices. Default truncated.
+    pub client_address: Keep,
+    /// What is kept of the client's user agent, for the list of devices. Default its first 64 bytes.
+    pub user_agent: Keep,
+    /// The cookie.
+    pub cookie: CookieConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Duration::from_secs(30 * 60),
+            absolute_timeout: Duration::from_secs(12 * 60 * 60),
+            rotation_grace: Duration::from_secs(60),
+            touch_share: 16,
+            commit_deadline: Duration::from_secs(2),
+            lock_wait: Duration::from_secs(5),
+            lock_hold: Duration::from_secs(30),
+            data_bytes_max: 256 * 1024,
+            data_durability: Durability::Process,
+            security_durability: Durability::Power,
+            refuse_overwrites: false,
+            sweep_interval: Duration::from_secs(60),
+            sweep_limit: 1_000,
+            client_address: Keep::Truncated,
+            user_agent: Keep::Truncated,
+            cookie: CookieConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Checks that the parts fit together; the engine refuses to start otherwise.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], naming the field and the mend.
+    pub fn validate(&self) -> Result<()> {
+        refuse(self.idle_timeout.is_zero(), "`idle_timeout` is zero: every session would be over")?;
+        refuse(self.absolute_timeout < self.idle_timeout, ABSOLUTE_FIRST)?;
+        refuse(self.touch_share == 0, "`touch_share` is zero: take 1 or more")?;
+        refuse(self.sweep_limit == 0, "`sweep_limit` is zero: take 1 or more")?;
+        refuse(self.data_bytes_max > DATA_BYTES_MAX, "`data_bytes_max` is over 16 MiB")?;
+        self.cookie.validate()
+    }
+
+    /// The durability of changes after which no earlier state may be read again.
+    pub(crate) fn final_durability(&self) -> Durability {
+        match self.security_durability {
+            Durability::Process => Durability::Process,
+            _ => Durability::Final,
+        }
+    }
+}
+
+const DATA_BYTES_MAX: usize = 16 * 1024 * 1024;
+const ABSOLUTE_FIRST: &str = "`absolute_timeout` is shorter than `idle_timeout`: lower the latter";
+
+fn refuse(wrong: bool, why: &'static str) -> Result<()> {
+    if wrong { Err(Error::new(ErrorKind::Config, why)) } else { Ok(()) }
+}
+
+/// How much of a client's trait is kept in its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Keep {
+    /// Nothing.
+    Off,
+    /// An address without its last part (IPv4 /24, IPv6 /64); the first 64 bytes of a user agent.
+    Truncated,
+    /// All of an address; the first 512 bytes of a user agent.
+    Full,
+}
+
+/// The session cookie. `HttpOnly` always; the rest by configuration that cannot contradict itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct CookieConfig {
+    /// The name after its prefix. Default `session`.
+    pub name: String,
+    /// The prefix by which browsers enforce attributes. Default [`Prefix::Host`].
+    pub prefix: Prefix,
+    /// Whether it travels over TLS only (browsers make an exception for loopback). Default yes.
+    pub secure: bool,
+    /// The domain whose subdomains see it; not with [`Prefix::Host`]. Default none.
+    pub domain: Option<String>,
+    /// The path below which it is sent; `/` with [`Prefix::Host`]. Default `/`.
+    pub path: String,
+    /// What requests of other sites carry it. Default [`SameSite::Lax`].
+    pub same_site: SameSite,
+}
+
+impl Default for CookieConfig {
+    fn default() -> Self {
+        Self {
+            name: "session".into(),
+            prefix: Prefix::Host,
+            secure: true,
+            domain: None,
+            path: "/".into(),
+            same_site: SameSite::Lax,
+        }
+    }
+}
+
+impl CookieConfig {
+    /// A cookie for development over plain HTTP on a host that is not loopback.
+    ///
+    /// Whoever listens on the network can take over its sessions.
+    pub fn plain_http(name: impl Into<String>) -> Self {
+        Self { name: name.into(), prefix: Prefix::None, secure: false, ..Self::default() }
+    }
+
+    /// The name as it travels: prefix and name.
+    pub fn full_name(&self) -> String {
+        format!("{}{}", self.prefix.as_str(), self.name)
+    }
+
+    fn validate(&self) -> Result<()> {
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let attribute = |text: &str| text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b';');
+        let named = !self.name.is_empty() && self.name.len() <= 64 && self.name.bytes().all(token);
+        refuse(!named, "`cookie.name` is not 1 to 64 letters, digits or -_.")?;
+        refuse(self.name.starts_with("__"), "`cookie.name` begins with __: set `prefix` instead")?;
+        refuse(self.prefix != Prefix::None && !self.secure, "`cookie.prefix` needs `secure`")?;
+        let host = self.prefix == Prefix::Host;
+        refuse(host && self.domain.is_some(), "the __Host- prefix allows no `cookie.domain`")?;
+        refuse(host && self.path != "/", "the __Host- prefix needs `cookie.path` to be /")?;
+        refuse(
+            self.same_site == SameSite::None && !self.secure,
+            "`same_site = none` needs `secure`",
+        )?;
+        refuse(!self.path.starts_with('/') || !attribute(&self.path), "`cookie.path` is no path")?;
+        let domain = self.domain.as_deref().is_none_or(|name| !name.is_empty() && attribute(name));
+        refuse(!domain, "`cookie.domain` is no domain name")
+    }
+}
+
+/// The prefix of the cookie's name, which browsers hold to its promise (RFC 6265bis, 4.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Prefix {
+    /// `__Host-`: secure, this host only, all paths. No other host can plant it.
+    Host,
+    /// `__Secure-`: set over TLS only.
+    Secure,
+    /// None.
+    None,
+}
+
+impl Prefix {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "__Host-",
+            Self::Secure => "__Secure-",
+            Self::None => "",
+        }
+    }
+}
+
+/// What requests that other sites cause carry the cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SameSite {
+    /// None of them.
+    Strict,
+    /// Top-level navigations by link.
+    Lax,
+    /// All of them; needs `secure`.
+    None,
+}
+
+impl SameSite {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "Strict",
+            Self::Lax => "Lax",
+            Self::None => "None",
+        }
+    }
+}
+
+/// Durations as people write them in configuration files.
+mod duration {
+    use std::fmt;
+    use std::time::Duration;
+
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    const UNITS: [(&str, u64); 5] =
+        [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        let ms = u64::try_from(value.as_millis()).unwrap_or(u64::MAX);
+        let whole = |(_, size): &&(&str, u64)| ms != 0 && ms % size == 0;
+        let (unit, size) = UNITS.iter().rev().find(whole).unwrap_or(&UNITS[1]);
+        to.collect_str(&format_args!("{}{unit}", ms / size))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        from.deserialize_any(DurationVisitor)
+    }
+
+    struct DurationVisitor;
+
+    impl Visitor<'_> for DurationVisitor {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration such as \"30m\", \"12h\", \"250ms\", or a number of seconds")
+        }
+
+        fn visit_u64<E: Error>(self, seconds: u64) -> Result<Duration, E> {
+            Ok(Duration::from_secs(seconds))
+        }
+
+        fn visit_i64<E: Error>(self, seconds: i64) -> Result<Duration, E> {
+            u64::try_from(seconds).map(Duration::from_secs).map_err(E::custom)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+            parse(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+        }
+    }
+
+    fn parse(text: &str) -> Option<Duration> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let size = UNITS.iter().find(|(name, _)| *name == unit)?.1;
+        Some(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(size)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid_and_is_owasps_advice() {
+        let config = Config::default();
+        config.validate().unwrap();
+        assert_eq!(config.cookie.full_name(), "__Host-session");
+        assert!(config.cookie.secure && config.cookie.same_site == SameSite::Lax);
+    }
+
+    #[test]
+    fn a_configuration_survives_its_text() {
+        let mut config = Config { idle_timeout: Duration::from_millis(1_500), ..Config::default() };
+        config.cookie.domain = Some("example.org".into());
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<Config>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, ms) in [
+            ("\"30m\"", 1_800_000),
+            ("\"12h\"", 43_200_000),
+            ("\"7d\"", 604_800_000),
+            ("\"250ms\"", 250),
+            ("90", 90_000),
+        ] {
+            let config: Config = toml::from_str(&format!("idle_timeout = {text}")).unwrap();
+            assert_eq!(config.idle_timeout, Duration::from_millis(ms), "{text}");
+        }
+        for bad in
+            ["\"\"", "\"m\"", "\"30 m\"", "\"-3s\"", "-3", "\"99999999999999999999s\"", "true"]
+        {
+            assert!(toml::from_str::<Config>(&format!("idle_timeout = {bad}")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused() {
+        let error = toml::from_str::<Config>("idle_timout = 3").unwrap_err().to_string();
+        assert!(error.contains("idle_timout") && error.contains("idle_timeout"), "{error}");
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let wrong: [fn(&mut Config); 11] = [
+            |c| c.idle_timeout = Duration::ZERO,
+            |c| c.absolute_timeout = Duration::from_secs(1),
+            |c| c.touch_share = 0,
+            |c| c.sweep_limit = 0,
+            |c| c.data_bytes_max = usize::MAX,
+            |c| c.cookie.secure = false,
+            |c| c.cookie.domain = Some("example.org".into()),
+            |c| c.cookie.path = "/app".into(),
+            |c| c.cookie.name = "a;b".into(),
+            |c| c.cookie.name = "__Host-a".into(),
+            |c| {
+                c.cookie = CookieConfig::plain_http("a");
+                c.cookie.same_site = SameSite::None;
+            },
+        ];
+        for (row, change) in wrong.iter().enumerate() {
+            let mut config = Config::default();
+            change(&mut config);
+            assert_eq!(config.validate().unwrap_err().kind(), ErrorKind::Config, "row {row}");
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! Carrying out what a handler asked for: the only place where sessions are written.
+//!
+//! Every write is a compare-and-swap. A conflict brings the current record back; the changes are
+//! applied to it anew, the presented secret is judged anew, and the write is tried again until a
+//! deadline. An unknown outcome is an error and is never retried.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::{Instant, timeout_at};
+
+use super::Engine;
+use super::slot::{Live, Standing};
+use crate::changes::Changes;
+use crate::cookie::CookieChange;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::plan::{self, Authority, Fresh, Judgement, KeptClient, Login, Wish};
+use crate::record::{Data, Record};
+use crate::store::{Created, Ticket, Updated};
+use crate::token::{SessionId, Token};
+
+/// What a handler asked for since the last commit.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) endings: Vec<SessionId>,
+    pub(super) removes_cookie: bool,
+    pub(super) standing: Standing,
+    /// The data as the handler sees it: what `changes` make of the record that was loaded.
+    pub(super) edited: Option<Data>,
+    pub(super) changes: Changes,
+    pub(super) wish: Wish,
+    pub(super) client: KeptClient,
+    pub(super) began_at: SystemTime,
+}
+
+/// What it came to.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) standing: Standing,
+    pub(super) cookie: Option<CookieChange>,
+}
+
+/// After this many conflicts the committers of one session take turns within this process.
+const CONFLICTS_BEFORE_TURNS: u32 = 3;
+
+impl Engine {
+    /// Carries out `work`: endings first, which no later failure undoes.
+    pub(super) async fn carry_out(&self, mut work: Work, ticket: &mut Ticket) -> Result<Settled> {
+        for id in &work.endings {
+            self.log_out(*id).await?;
+        }
+        let removal = work.removes_cookie.then_some(CookieChange::Remove);
+        let mut settled = match (work.wish.login.take(), std::mem::take(&mut work.standing)) {
+            (Some(login), Standing::Live(live)) => self.replace(work, live, &login, ticket).await?,
+            (Some(login), _) => self.create(work, Some(&login)).await?,
+            (None, Standing::Live(live)) if work.changes_record() => {
+                self.save(work, live, ticket).await?
+            }
+            (None, Standing::Superseded) if !work.changes.is_empty() => {
+                return Err(superseded());
+            }
+            (None, Standing::Nobody) if work.writes_something() => self.create(work, None).await?,
+            (None, standing) => Settled { standing, cookie: None },
+        };
+        settled.cookie = settled.cookie.or(removal);
+        Ok(settled)
+    }
+
+    async fn log_out(&self, id: SessionId) -> Result<()> {
+        let deleted = self.store.delete(id, self.config.security_durability).await;
+        deleted.map_err(|error| self.failed(error))?;
+        self.notify(&Event::LoggedOut(id));
+        Ok(())
+    }
+
+    // A new session
+
+    async fn create(&self, mut work: Work, login: Option<&Login>) -> Result<Settled> {
+        let data = work.edited.take().unwrap_or_default();
+        let (token, record) = self.first_state(&work, login, data)?;
+        self.insert(&record, login).await?;
+        Ok(self.begun(token, record, None))
+    }
+
+    /// Draws a token, and builds the record it opens.
+    fn first_state(
+        &self,
+        work: &Work,
+        login: Option<&Login>,
+        data: Data,
+    ) -> Result<(Token, Record)> {
+        plan::check_size(&data, &self.config)?;
+        let ((token, fresh), now) = (self.new_token()?, self.now());
+        let record = plan::anonymous(fresh, data, work.client.clone(), &self.config, now);
+        let record = match login {
+            Some(login) => plan::logged_in(login, work.began_at, record, now)?,
+            None => record,
+        };
+        Ok((token, record))
+    }
+
+    async fn insert(&self, record: &Record, login: Option<&Login>) -> Result<()> {
+        let durability = match login {
+            Some(_) => self.config.security_durability,
+            None => self.config.data_durability,
+        };
+        match self.store.create(record, durability).await.map_err(|error| self.failed(error))? {
+            Created::New => Ok(()),
+            Created::Exists => Err(Error::new(ErrorKind::Random, "a random session ID came twice")),
+            Created::Revoked => Err(Error::new(
+                ErrorKind::Ended,
+                "the owner's sessions were ended while this login was under way",
+            )),
+        }
+    }
+
+    fn begun(&self, token: Token, record: Record, replaced: Option<SessionId>) -> Settled {
+        let id = record.id;
+        self.notify(&match record.owner.clone() {
+            Some(owner) => Event::LoggedIn { id, replaced, owner },
+            None => Event::Created(id),
+        });
+        self.settled(record, Some(token), Authority::Current)
+    }
+
+    /// What the request holds after `record` was written; `token` goes to the browser.
+    fn settled(&self, record: Record, token: Option<Token>, authority: Authority) -> Settled {
+        let hash = Some(record.secret_hash);
+        let lasts = plan::cookie_life(&record, self.now());
+        let cookie = token.map(|token| CookieChange::Set { token, lasts });
+        let live = Live { record: Arc::new(record), authority, hash };
+        Settled { standing: Standing::Live(live), cookie }
+    }
+
+    // A session that goes on
+
+    async fn save(&self, mut work: Work, mut live: Live, ticket: &mut Ticket) -> Result<Settled> {
+        let read = Arc::clone(&live.record);
+        let mut data = work.edited.take().unwrap_or_else(|| read.data.clone());
+        let fresh = self.fresh_secret(&work.wish, read.id)?;
+        let mut contest = Contest::new(self, read.id);
+        loop {
+            let next = self.next_state(&live, data, &work.wish, fresh.as_ref())?;
+            let durability = match work.wish.rotates() {
+                true => self.config.final_durability(),
+                false => self.config.data_durability,
+            };
+            let updated = self.store.update(&next, live.record.version, durability, ticket).await;
+            match updated.map_err(|error| self.failed(error))? {
+                Updated::Written => return Ok(self.saved(next, &work.wish, fresh, live)),
+                Updated::Conflict(current) => {
+                    contest.lost().await?;
+                    live = self.reverified(*current, &live)?;
+                    if live.authority == Authority::Previous {
+                        work.wish.without_authority()?;
+                    }
+                    data = self.merged(&work.changes, &read.data, &live.record)?;
+                }
+                Updated::Gone => return Err(self.ended(read.id)),
+                Updated::LockLost => return Err(lock_lost()),
+            }
+        }
+    }
+
+    fn fresh_secret(&self, wish: &Wish, id: SessionId) -> Result<Option<(Token, Fresh)>> {
+        let token = wish.rotates().then(|| Token::for_session(id)).transpose()?;
+        Ok(token.map(|token| self.with_hash(token)))
+    }
+
+    fn next_state(
+        &self,
+        live: &Live,
+        data: Data,
+        wish: &Wish,
+        fresh: Option<&(Token, Fresh)>,
+    ) -> Result<Record> {
+        let now = self.now();
+        if live.record.is_expired(now) {
+            return Err(self.ended(live.record.id));
+        }
+        plan::check_size(&data, &self.config)?;
+        let mut next = plan::saved(&live.record, data, now);
+        if let Some((_, fresh)) = fresh.filter(|_| wish.rotates()) {
+            next = plan::rotated(next, fresh.hash, self.config.rotation_grace, now);
+        }
+        if let Some(level) = wish.reauthenticate {
+            next = plan::reauthenticated(next, level, &self.config, now);
+        }
+        Ok(next)
+    }
+
+    fn saved(
+        &self,
+        record: Record,
+        wish: &Wish,
+        fresh: Option<(Token, Fresh)>,
+        live: Live,
+    ) -> Settled {
+        let id = record.id;
+        if wish.reauthenticate.is_some() {
+            self.notify(&Event::Reauthenticated(id));
+        }
+        if wish.rotates() {
+            self.notify(&Event::Rotated(id));
+            return self.settled(record, fresh.map(|(token, _)| token), Authority::Current);
+        }
+        let live = Live { record: Arc::new(record), ..live };
+        Settled { standing: Standing::Live(live), cookie: None }
+    }
+
+    // A login in place of an anonymous session
+
+    /// Makes the new record first and retires the old one after, so that a crash in between loses
+    /// nothing: nobody holds the new token until the answer leaves.
+    async fn replace(
+        &self,
+        mut work: Work,
+        live: Live,
+        login: &Login,
+        ticket: &mut Ticket,
+    ) -> Result<Settled> {
+        let edited = work.edited.take().unwrap_or_else(|| live.record.data.clone());
+        let data = if login.keeps_data { edited } else { applied(&work.changes, Data::new())? };
+        let (token, new) = self.first_state(&work, Some(login), data)?;
+        self.insert(&new, Some(login)).await?;
+        let (id, replaced) = (new.id, live.record.id);
+        match self.retire(&mut work.changes, live, login, new, ticket).await {
+            Ok(new) => Ok(self.begun(token, new, Some(replaced))),
+            Err(error) => {
+                self.undo(id).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes all authority from the old record, and brings along what was written to it late.
+    async fn retire(
+        &self,
+        // Not shared: closures are `Send` alone, and this reference lives across awaits.
+        changes: &mut Changes,
+        mut old: Live,
+        login: &Login,
+        mut new: Record,
+        ticket: &mut Ticket,
+    ) -> Result<Record> {
+        let mut contest = Contest::new(self, old.record.id);
+        loop {
+            let mark = plan::superseded(&old.record, self.config.rotation_grace, self.now());
+            let durability = self.config.final_durability();
+            let updated = self.store.update(&mark, old.record.version, durability, ticket).await;
+            match updated.map_err(|error| self.failed(error))? {
+                Updated::Written => return Ok(new),
+                Updated::Conflict(current) => {
+                    contest.lost().await?;
+                    old = self.reverified(*current, &old)?;
+                    if old.authority == Authority::Previous {
+                        return Err(superseded());
+                    }
+                    if login.keeps_data {
+                        new = self.reissue(new, applied(changes, old.record.data.clone())?).await?;
+                    }
+                }
+                // It ended meanwhile: a login is a new beginning, but ended data stays ended.
+                Updated::Gone => return self.reissue(new, applied(changes, Data::new())?).await,
+                Updated::LockLost => return Err(lock_lost()),
+            }
+        }
+    }
+
+    /// Writes other data into a record that nobody else knows of yet.
+    async fn reissue(&self, new: Record, data: Data) -> Result<Record> {
+        plan::check_size(&data, &self.config)?;
+        let next = plan::with_data(&new, new.version.next(), data);
+        let durability = self.config.security_durability;
+        let mut ticket = Ticket::none();
+        let updated = self.store.update(&next, new.version, durability, &mut ticket).await;
+        match updated.map_err(|error| self.failed(error))? {
+            Updated::Written => Ok(next),
+            _ => Err(self.ended(new.id)),
+        }
+    }
+
+    /// Removes a record whose token nobody got. What remains after a failure expires by itself.
+    async fn undo(&self, id: SessionId) {
+        if let Err(error) = self.store.delete(id, self.config.security_durability).await {
+            self.failed(error);
+        }
+    }
+
+    // Conflicts
+
+    /// Judges the presented secret against the record as it is now.
+    fn reverified(&self, current: Record, live: &Live) -> Result<Live> {
+        let (id, now) = (current.id, self.now());
+        let judged = live.hash.as_ref().map(|hash| plan::judge(&current, hash, now));
+        let authority = match judged {
+            None if !current.superseded => Authority::Server,
+            Some(Judgement::Current) => Authority::Current,
+            Some(Judgement::Previous) => Authority::Previous,
+            _ => return Err(self.ended(id)),
+        };
+        Ok(Live { record: Arc::new(current), authority, hash: live.hash })
+    }
+
+    /// The changes on top of what somebody else wrote.
+    fn merged(&self, changes: &Changes, read: &Data, current: &Record) -> Result<Data> {
+        for key in changes.overwritten(read, &current.data) {
+            self.notify(&Event::Overwrote { id: current.id, key });
+            if self.config.refuse_overwrites {
+                return Err(Error::new(
+                    ErrorKind::Overwrote,
+                    "another request changed a key after this one had read it",
+                ));
+            }
+        }
+        applied(changes, current.data.clone())
+    }
+
+    fn ended(&self, id: SessionId) -> Error {
+        self.notify(&Event::WriteRefused(id));
+        Error::new(ErrorKind::Ended, "the session has ended; nothing was written")
+    }
+}
+
+impl Work {
+    fn changes_record(&self) -> bool {
+        !self.changes.is_empty() || self.wish.rotates()
+    }
+
+    /// Whether anything would be in a session made for it: removing from nothing makes none.
+    fn writes_something(&self) -> bool {
+        self.edited.as_ref().is_some_and(|data| !data.is_empty())
+    }
+}
+
+fn applied(changes: &Changes, mut data: Data) -> Result<Data> {
+    changes.apply(&mut data)?;
+    Ok(data)
+}
+
+fn superseded() -> Error {
+    Error::new(ErrorKind::Ended, "a login replaced this session; the browser has a newer token")
+}
+
+fn lock_lost() -> Error {
+    Error::new(
+        ErrorKind::LockLost,
+        "the session was held longer than `lock_hold`; nothing was written",
+    )
+}
+
+/// One commit's race against others. It ends by deadline: a count would refuse the patient.
+struct Contest<'a> {
+    engine: &'a Engine,
+    id: SessionId,
+    deadline: Instant,
+    conflicts: u32,
+    turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl<'a> Contest<'a> {
+    fn new(engine: &'a Engine, id: SessionId) -> Self {
+        let deadline = Instant::now() + engine.config.commit_deadline;
+        Self { engine, id, deadline, conflicts: 0, turn: None }
+    }
+
+    /// Notes a lost round, and waits in line once there were several.
+    async fn lost(&mut self) -> Result<()> {
+        self.conflicts += 1;
+        self.engine.notify(&Event::Conflict { id: self.id, attempts: self.conflicts });
+        if self.conflicts >= CONFLICTS_BEFORE_TURNS && self.turn.is_none() {
+            let turn = self.engine.turn(self.id).lock_owned();
+            self.turn = timeout_at(self.deadline, turn).await.ok();
+        }
+        if Instant::now() >= self.deadline {
+            return Err(Error::new(
+                ErrorKind::Contended,
+                "other requests kept changing the session; nothing was written",
+            ));
+        }
+        Ok(())
+    }
+}

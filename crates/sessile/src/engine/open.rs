@@ -1,0 +1,153 @@
+//! Finding the session that a request's tokens open: look up, judge, note the use.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::Engine;
+use super::slot::{Live, Mode, Standing};
+use crate::clock::later;
+use crate::cookie::CookieChange;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::expiry::touch_is_due;
+use crate::plan::{Authority, Judgement, judge};
+use crate::store::{Access, Loaded, Ticket};
+use crate::token::{SecretHash, SessionId, Token};
+
+/// What the look-up of one token gave.
+#[expect(clippy::large_enum_variant, reason = "one per look-up, moved once")]
+enum Found {
+    Nothing,
+    Superseded,
+    Live(Loaded, Authority),
+}
+
+impl Engine {
+    /// Looks up the candidates until one opens a session.
+    ///
+    /// A failed look-up ends the search: it must not be taken for "nobody" by what follows.
+    pub(super) async fn open(&self, tokens: &[Token], mode: Mode) -> Result<(Standing, Ticket)> {
+        let mut standing = Standing::Nobody;
+        for token in tokens {
+            let hash = token.secret().hash(self.store.namespace());
+            match self.look_up(token.id(), &hash, mode).await? {
+                Found::Nothing => {}
+                Found::Superseded => standing = Standing::Superseded,
+                Found::Live(loaded, authority) => {
+                    let record = Arc::new(loaded.record);
+                    let live = Live { record, authority, hash: Some(hash) };
+                    return Ok((Standing::Live(live), loaded.ticket));
+                }
+            }
+        }
+        Ok((standing, Ticket::none()))
+    }
+
+    /// The secret is verified before a lock is asked for, and again once it was had.
+    async fn look_up(&self, id: SessionId, hash: &SecretHash, mode: Mode) -> Result<Found> {
+        match mode {
+            Mode::Read => self.load(id, hash, Access::Read).await,
+            Mode::Write => self.load(id, hash, Access::Write).await,
+            Mode::Exclusive => match self.load(id, hash, Access::Read).await? {
+                Found::Live(_, Authority::Previous) => Err(Error::new(
+                    ErrorKind::Superseded,
+                    "only the newest token may hold a session alone; this one was rotated away",
+                )),
+                Found::Live(loaded, _) => {
+                    self.release(loaded.ticket).await;
+                    let (wait, hold) = (self.config.lock_wait, self.config.lock_hold);
+                    self.load(id, hash, Access::Exclusive { wait, hold }).await
+                }
+                nothing => Ok(nothing),
+            },
+        }
+    }
+
+    async fn load(&self, id: SessionId, hash: &SecretHash, access: Access) -> Result<Found> {
+        let now = self.now();
+        match self.store.load(id, now, access).await {
+            Ok(Some(loaded)) => Ok(self.judged(loaded, hash, now).await),
+            Ok(None) => Ok(self.found_nothing(&Event::Unknown(id))),
+            // The store has set it aside: to the browser it is a session that is no more.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                Ok(self.found_nothing(&Event::Corrupt(id)))
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn found_nothing(&self, because: &Event) -> Found {
+        self.notify(because);
+        Found::Nothing
+    }
+
+    async fn judged(&self, loaded: Loaded, hash: &SecretHash, now: SystemTime) -> Found {
+        let id = loaded.record.id;
+        let (event, found) = match judge(&loaded.record, hash, now) {
+            Judgement::Current => {
+                return Found::Live(self.touched(loaded, now).await, Authority::Current);
+            }
+            Judgement::Previous => return Found::Live(loaded, Authority::Previous),
+            Judgement::Superseded => (Event::Superseded(id), Found::Superseded),
+            Judgement::Replayed => (Event::Replayed(id), Found::Nothing),
+            Judgement::Refused => (Event::Refused(id), Found::Nothing),
+        };
+        self.notify(&event);
+        self.release(loaded.ticket).await;
+        found
+    }
+
+    /// Notes the use, if that is due. Best effort: a failed touch fails no request.
+    async fn touched(&self, mut loaded: Loaded, now: SystemTime) -> Loaded {
+        let record = &mut loaded.record;
+        let Some(idle) = record.idle_timeout else { return loaded };
+        if touch_is_due(record.used_at, Some(idle), now, self.config.touch_share) {
+            record.touch(now);
+            let (id, deadline) = (record.id, later(now, idle));
+            if let Err(error) = self.store.touch(id, now, deadline, &mut loaded.ticket).await {
+                self.failed(error);
+            }
+        }
+        loaded
+    }
+
+    /// Asks the store whether `live` is still a live session that its holder may use.
+    pub(super) async fn still_opens(&self, live: &Live) -> Result<bool> {
+        let now = self.now();
+        let loaded = self.store.load(live.record.id, now, Access::Read).await;
+        let Some(loaded) = loaded.map_err(|error| self.failed(error))? else { return Ok(false) };
+        let opens = match &live.hash {
+            Some(hash) => {
+                matches!(judge(&loaded.record, hash, now), Judgement::Current | Judgement::Previous)
+            }
+            None => !loaded.record.superseded,
+        };
+        self.release(loaded.ticket).await;
+        Ok(opens)
+    }
+
+    pub(super) async fn release(&self, ticket: Ticket) {
+        if let Err(error) = self.store.release(ticket).await {
+            self.failed(error);
+        }
+    }
+
+    /// Tells the subscribers of a store's failure, and hands the error on.
+    pub(super) fn failed(&self, error: Error) -> Error {
+        self.notify(&Event::StoreFailed(error.kind()));
+        error
+    }
+
+    /// Counts new cookies that never come back, and warns of them once.
+    pub(super) fn note_delivery(&self, change: &CookieChange) {
+        if matches!(change, CookieChange::Set { .. }) && self.delivery.note_set() {
+            tracing::warn!(
+                target: "sessile",
+                cookie = %self.cookie_name,
+                "none of the first cookies came back; browsers refuse a Secure cookie over plain \
+                 HTTP except on loopback: serve TLS, or take `CookieConfig::plain_http`"
+            );
+            self.notify(&Event::CookiesNotReturned);
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! One request's session: what was loaded, what the handler did since, and how far we are.
+//!
+//! All handles of a request share one slot. Two locks, always taken in this order: `io` (async) is
+//! held over a load or a commit, so that parallel extraction loads once; `state` (sync) is held for
+//! a look or a note, never across an await and never while a caller's closure runs.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CACHE_CONTROL, HeaderValue, SET_COOKIE, VARY};
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::Engine;
+use super::commit::{Settled, Work};
+use crate::changes::{Changes, Closure};
+use crate::cookie::{self, CookieChange, Presented};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::{Authority, KeptClient, Login, Wish, check_size};
+use crate::record::{Data, Record};
+use crate::store::{Loaded, Ticket};
+use crate::token::{SecretHash, SessionId};
+
+/// How a session is held. It only goes up within one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mode {
+    Read,
+    Write,
+    Exclusive,
+}
+
+#[derive(Debug)]
+pub(crate) struct Slot {
+    engine: Arc<Engine>,
+    presented: Presented,
+    client: KeptClient,
+    began_at: SystemTime,
+    io: AsyncMutex<Io>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct Io {
+    mode: Option<Mode>,
+    ticket: Ticket,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    phase: Phase,
+    standing: Standing,
+    /// The data as the handler sees it, once it changed something.
+    edited: Option<Data>,
+    changes: Changes,
+    wish: Wish,
+    /// Sessions this handler logged out.
+    endings: Vec<SessionId>,
+    /// Whether it logged out at all, be it of a session that was no more.
+    logs_out: bool,
+    cookie: Option<CookieChange>,
+    asked: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Open,
+    Committing,
+    /// A commit was dropped half-way; nobody knows how it went.
+    Broken,
+    /// The request is over.
+    Closed,
+}
+
+/// What the request's token turned out to be.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Standing {
+    /// No token, or none that opens anything.
+    #[default]
+    Nobody,
+    /// A login or a step-up replaced it moments ago.
+    Superseded,
+    Live(Live),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    pub(crate) record: Arc<Record>,
+    pub(crate) authority: Authority,
+    /// What was presented; none for the application itself.
+    pub(crate) hash: Option<SecretHash>,
+}
+
+impl Slot {
+    pub(super) fn new(engine: Arc<Engine>, presented: Presented, client: KeptClient) -> Self {
+        let began_at = engine.now();
+        let (io, state) = (AsyncMutex::default(), Mutex::default());
+        Self { engine, presented, client, began_at, io, state }
+    }
+
+    /// A slot of no request, for a session that the application found by its ID.
+    pub(super) fn found(engine: Arc<Engine>, loaded: Loaded) -> Self {
+        let slot = Self::new(engine, Presented::default(), KeptClient::default());
+        let record = Arc::new(loaded.record);
+        let live = Live { record, authority: Authority::Server, hash: None };
+        slot.state().standing = Standing::Live(live);
+        let io = Io { mode: Some(Mode::Write), ticket: loaded.ticket };
+        Self { io: AsyncMutex::new(io), ..slot }
+    }
+
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Opening
+
+    /// Loads the session, once, in at least this mode.
+    pub(crate) async fn open(&self, mode: Mode) -> Result<()> {
+        self.state().asked = true;
+        let mut io = self.io.lock().await;
+        self.check_open()?;
+        if io.mode >= Some(mode) {
+            return Ok(());
+        }
+        // Going up: what the lower mode held goes first, so that we never wait for ourselves.
+        self.engine.release(std::mem::take(&mut io.ticket)).await;
+        let (standing, ticket) = self.engine.open(&self.presented.tokens, mode).await?;
+        *io = Io { mode: Some(mode), ticket };
+        self.state().rebase(standing)
+    }
+
+    fn check_open(&self) -> Result<()> {
+        self.state().check_open()
+    }
+
+    // Looking
+
+    pub(crate) fn with_data<T>(&self, look: impl FnOnce(&Data) -> T) -> T {
+        look(self.state().data())
+    }
+
+    pub(crate) fn with_record<T>(&self, look: impl FnOnce(&Record) -> T) -> Option<T> {
+        match &self.state().standing {
+            Standing::Live(live) => Some(look(&live.record)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.engine.now()
+    }
+
+    /// Asks the store whether the session still is what this handle believes.
+    pub(crate) async fn is_live(&self) -> Result<bool> {
+        let standing = self.state().standing.clone();
+        match standing {
+            Standing::Live(live) => self.engine.still_opens(&live).await,
+            _ => Ok(false),
+        }
+    }
+
+    // Changing
+
+    pub(crate) fn insert(&self, key: &str, json: Bytes) -> Result<()> {
+        self.edit(
+            |data| data.insert(key, json.clone()),
+            |changes| changes.insert(key, json.clone()),
+        )
+    }
+
+    pub(crate) fn remove(&self, key: &str) -> Result<()> {
+        if self.with_data(|data| data.get(key).is_none()) {
+            return self.check_open();
+        }
+        self.edit(|data| data.remove(key), |changes| changes.remove(key))
+    }
+
+    pub(crate) fn clear(&self) -> Result<()> {
+        self.edit(Data::clear, Changes::clear)
+    }
+
+    /// Runs `closure` on what the handler sees, and notes it for the commit.
+    pub(crate) fn update(&self, key: &str, closure: Closure) -> Result<Bytes> {
+        self.check_open()?;
+        loop {
+            // The closure may use this very session, so it runs without our lock.
+            let before = self.with_data(|data| data.get(key).cloned());
+            let json = closure(before.as_ref())?;
+            let mut state = self.state();
+            if state.data().get(key) == before.as_ref() {
+                let noted = json.clone();
+                state.edit(
+                    &self.engine,
+                    |data| data.insert(key, noted.clone()),
+                    |changes| changes.update(key, closure, noted.clone()),
+                )?;
+                return Ok(json);
+            }
+        }
+    }
+
+    fn edit<T>(
+        &self,
+        see: impl FnOnce(&mut Data) -> T,
+        note: impl FnOnce(&mut Changes),
+    ) -> Result<()> {
+        self.state().edit(&self.engine, see, note)
+    }
+
+    pub(crate) fn login(&self, login: Login) -> Result<()> {
+        login.owner()?;
+        self.wish(|wish| wish.login = Some(login))
+    }
+
+    pub(crate) fn rotate(&self) -> Result<()> {
+        self.wish(|wish| wish.rotate = true)
+    }
+
+    pub(crate) fn reauthenticate(&self, level: u8) -> Result<()> {
+        let owned = self.with_record(|record| record.owner.is_some()).unwrap_or(false);
+        if !owned {
+            return Err(Error::new(ErrorKind::Config, "nobody is logged in: call `login` first"));
+        }
+        self.wish(|wish| wish.reauthenticate = Some(level))
+    }
+
+    fn wish(&self, make: impl FnOnce(&mut Wish)) -> Result<()> {
+        let mut state = self.state();
+        state.check_open()?;
+        state.check_browser()?;
+        let mut wish = state.wish.clone();
+        make(&mut wish);
+        if state.is_previous() {
+            wish.without_authority()?;
+        }
+        state.wish = wish;
+        Ok(())
+    }
+
+    pub(crate) fn invalidate(&self) -> Result<()> {
+        let mut state = self.state();
+        state.check_open()?;
+        if let Standing::Live(live) = std::mem::take(&mut state.standing) {
+            state.endings.push(live.record.id);
+        }
+        state.drop_wishes();
+        state.logs_out = true;
+        Ok(())
+    }
+
+    // Committing
+
+    /// Carries out what the handler asked for since the last commit, and says how it went.
+    pub(crate) async fn commit(&self) -> Result<()> {
+        let mut io = self.io.lock().await;
+        let Some(work) = self.begin_commit()? else { return Ok(()) };
+        let commit = Committing { slot: self, endings: work.endings.len() };
+        let settled = self.engine.carry_out(work, &mut io.ticket).await;
+        commit.settle(settled)
+    }
+
+    fn begin_commit(&self) -> Result<Option<Work>> {
+        let mut state = self.state();
+        state.check_open()?;
+        if !state.has_work() {
+            return Ok(None);
+        }
+        state.phase = Phase::Committing;
+        Ok(Some(Work {
+            endings: state.endings.clone(),
+            removes_cookie: state.logs_out && self.presented.any,
+            standing: state.standing.clone(),
+            edited: state.edited.clone(),
+            changes: std::mem::take(&mut state.changes),
+            wish: std::mem::take(&mut state.wish),
+            client: self.client.clone(),
+            began_at: self.began_at,
+        }))
+    }
+
+    /// A failing response keeps nothing but the endings its handler asked for.
+    pub(super) fn drop_wishes(&self) {
+        self.state().drop_wishes();
+    }
+
+    // Ending
+
+    /// The request is over: locks go, and clones in tasks and streams turn read-only.
+    pub(super) fn close(&self) -> Ticket {
+        let mut state = self.state();
+        state.drop_wishes();
+        state.phase = Phase::Closed;
+        drop(state);
+        // Whoever holds `io` now drops the ticket with the slot.
+        self.io.try_lock().map(|mut io| std::mem::take(&mut io.ticket)).unwrap_or_default()
+    }
+
+    pub(super) fn was_asked(&self) -> bool {
+        self.state().asked
+    }
+
+    pub(super) fn write_headers(&self, headers: &mut HeaderMap) {
+        headers.append(VARY, HeaderValue::from_static("Cookie"));
+        if let Some(change) = &self.state().cookie {
+            headers.append(SET_COOKIE, cookie::write(&self.engine.config.cookie, change));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            self.engine.note_delivery(change);
+        }
+    }
+}
+
+/// A commit that is under way. Dropped without being settled, it leaves the slot broken.
+struct Committing<'a> {
+    slot: &'a Slot,
+    endings: usize,
+}
+
+impl Committing<'_> {
+    fn settle(self, outcome: Result<Settled>) -> Result<()> {
+        let mut state = self.slot.state();
+        if state.phase == Phase::Committing {
+            state.phase = Phase::Open;
+        }
+        let settled = outcome.and_then(|settled| {
+            // Deleting is idempotent, so after a failure the endings stay and are carried out again.
+            state.endings.drain(..self.endings);
+            state.logs_out = !state.endings.is_empty();
+            state.cookie = settled.cookie.or(state.cookie.take());
+            state.rebase(settled.standing)
+        });
+        if settled.is_err() {
+            state.edited = None;
+        }
+        settled
+    }
+}
+
+impl Drop for Committing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.slot.state();
+        if state.phase == Phase::Committing {
+            state.phase = Phase::Broken;
+        }
+    }
+}
+
+impl State {
+    fn check_open(&self) -> Result<()> {
+        match self.phase {
+            Phase::Open | Phase::Committing => Ok(()),
+            Phase::Broken => Err(Error::new(
+                ErrorKind::Closed,
+                "a commit of this session was dropped half-way; its outcome is unknown",
+            )),
+            Phase::Closed => Err(Error::new(
+                ErrorKind::Closed,
+                "the request of this session is over; write through `Sessions::find(id)`",
+            )),
+        }
+    }
+
+    fn check_browser(&self) -> Result<()> {
+        match &self.standing {
+            Standing::Live(Live { authority: Authority::Server, .. }) => Err(Error::new(
+                ErrorKind::Config,
+                "a session found by its ID has no browser to give a new token to",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_previous(&self) -> bool {
+        matches!(&self.standing, Standing::Live(live) if live.authority == Authority::Previous)
+    }
+
+    fn has_work(&self) -> bool {
+        let rotates = self.wish.rotates() && matches!(self.standing, Standing::Live(_));
+        !self.changes.is_empty() || self.logs_out || self.wish.login.is_some() || rotates
+    }
+
+    fn data(&self) -> &Data {
+        static EMPTY: Data = Data::new();
+        match (&self.edited, &self.standing) {
+            (Some(data), _) => data,
+            (None, Standing::Live(live)) => &live.record.data,
+            (None, _) => &EMPTY,
+        }
+    }
+
+    fn edit<T>(
+        &mut self,
+        engine: &Engine,
+        see: impl FnOnce(&mut Data) -> T,
+        note: impl FnOnce(&mut Changes),
+    ) -> Result<()> {
+        self.check_open()?;
+        let mut data = self.data().clone();
+        see(&mut data);
+        check_size(&data, &engine.config)?;
+        self.edited = Some(data);
+        note(&mut self.changes);
+        Ok(())
+    }
+
+    /// Takes `standing` as what is stored, and puts on top what the handler did meanwhile.
+    fn rebase(&mut self, standing: Standing) -> Result<()> {
+        self.standing = standing;
+        self.edited = None;
+        if !self.changes.is_empty() {
+            let mut data = self.data().clone();
+            self.changes.apply(&mut data)?;
+            self.edited = Some(data);
+        }
+        Ok(())
+    }
+
+    fn drop_wishes(&mut self) {
+        self.changes = Changes::default();
+        self.wish = Wish::default();
+        self.edited = None;
+    }
+}

@@ -1,0 +1,41 @@
+//! Adapters to frameworks. Each knows HTTP and the engine, and no concrete store.
+
+#[cfg(feature = "axum")]
+mod axum;
+#[cfg(feature = "tower")]
+mod tower;
+
+use http::StatusCode;
+
+use crate::error::{Error, ErrorKind};
+
+#[cfg(feature = "tower")]
+pub use tower::{Failure, SessionLayer, SessionService};
+
+#[cfg(feature = "axum")]
+pub use axum::SignedIn;
+
+/// What a client that waits this many seconds may find changed.
+#[cfg(feature = "tower")]
+const RETRY_AFTER_SECONDS: u16 = 1;
+
+impl Error {
+    /// The status a response has when this error is its reason.
+    ///
+    /// 503 when trying again later may help, 409 when the session changed under the request, 401
+    /// when nobody is signed in, 500 for the rest.
+    pub fn status(&self) -> StatusCode {
+        match self.kind() {
+            ErrorKind::Unavailable
+            | ErrorKind::LockTimeout
+            | ErrorKind::Contended
+            | ErrorKind::NewerFormat => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Ended
+            | ErrorKind::Superseded
+            | ErrorKind::OwnerLimit
+            | ErrorKind::Overwrote => StatusCode::CONFLICT,
+            ErrorKind::NotSignedIn => StatusCode::UNAUTHORIZED,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The tower layer: a session around any service of `http` requests.
+
+use std::fmt;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::RETRY_AFTER_SECONDS;
+use crate::engine::{Client, Exchange, SessionHandle, Sessions};
+use crate::error::Error;
+
+type AddressOf = dyn Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync;
+
+/// Gives every request of a router or service a session. Get one by [`Sessions::layer`].
+///
+/// The session is committed before the response head leaves. When that fails, the response is
+/// replaced: the error's status, an empty body, and [`Failure`] in the response's extensions. The
+/// service's response body must therefore be [`Default`].
+#[derive(Clone)]
+pub struct SessionLayer {
+    sessions: Sessions,
+    address_of: Option<Arc<AddressOf>>,
+}
+
+impl Sessions {
+    /// A layer that gives requests their session.
+    pub fn layer(&self) -> SessionLayer {
+        SessionLayer { sessions: self.clone(), address_of: None }
+    }
+}
+
+impl SessionLayer {
+    /// Finds the client's address, which is kept for lists of devices as far as configured.
+    ///
+    /// Take it from the connection, and from a header only when a proxy of yours writes that header.
+    #[must_use]
+    pub fn with_client_address<F>(mut self, address_of: F) -> Self
+    where
+        F: Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync + 'static,
+    {
+        self.address_of = Some(Arc::new(address_of));
+        self
+    }
+
+    fn client<B>(&self, request: &Request<B>) -> Client {
+        let find = |find: &Arc<AddressOf>| find(request.headers(), request.extensions());
+        self.address_of.as_ref().and_then(find).map(Client::at).unwrap_or_default()
+    }
+
+    /// The exchange of `request`, unless an outer layer of the same engine has begun one.
+    fn begin<B>(&self, request: &mut Request<B>) -> Option<Exchange> {
+        let begun = request.extensions().get::<SessionHandle>();
+        if begun.is_some_and(|handle| self.sessions.is_same(handle.slot())) {
+            return None;
+        }
+        let exchange = self.sessions.begin(request.headers(), self.client(request));
+        request.extensions_mut().insert(exchange.handle());
+        Some(exchange)
+    }
+}
+
+impl fmt::Debug for SessionLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionLayer").field("sessions", &self.sessions).finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for SessionLayer {
+    type Service = SessionService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        SessionService { inner, layer: self.clone() }
+    }
+}
+
+/// A service whose requests have a session. Made by [`SessionLayer`].
+#[derive(Clone, Debug)]
+pub struct SessionService<S> {
+    inner: S,
+    layer: SessionLayer,
+}
+
+/// Why a response was replaced: the commit failed. Found in the response's extensions.
+#[derive(Clone, Debug)]
+pub struct Failure(pub Arc<Error>);
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for SessionService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+    ResBody: Default + Send + 'static,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let exchange = self.layer.begin(&mut request);
+        let response = self.inner.call(request);
+        Box::pin(async move {
+            // An error or a panic of the inner service drops the exchange: nothing is written.
+            let response = response.await?;
+            match exchange {
+                Some(exchange) => Ok(finish(exchange, response).await),
+                None => Ok(response),
+            }
+        })
+    }
+}
+
+async fn finish<B: Default>(exchange: Exchange, mut response: Response<B>) -> Response<B> {
+    let status = response.status();
+    let mut written = HeaderMap::new();
+    let committed = exchange.finish(status, &mut written).await;
+    if let Err(error) = committed {
+        response = refusal(error.into());
+    }
+    add(response.headers_mut(), written);
+    response
+}
+
+/// Headers of the session go beside those the handler set; one that says how to cache replaces.
+fn add(headers: &mut HeaderMap, written: HeaderMap) {
+    let mut name = None;
+    for (next, value) in written {
+        name = next.or(name);
+        match &name {
+            Some(name) if name == CACHE_CONTROL => {
+                headers.insert(name, value);
+            }
+            Some(name) => {
+                headers.append(name, value);
+            }
+            None => {}
+        }
+    }
+}
+
+/// The response to a request whose session could not be committed: nothing of what was built.
+pub(super) fn refusal<B: Default>(error: Arc<Error>) -> Response<B> {
+    let mut response = Response::new(B::default());
+    *response.status_mut() = error.status();
+    if error.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    }
+    response.extensions_mut().insert(Failure(error));
+    response
+}
