@@ -32,7 +32,7 @@ use crate::token::SessionId;
 /// assert_eq!(session.get::<String>("theme")?.as_deref(), Some("dark"));
 /// let visits: u64 = session.update("visits", |n: Option<u64>| n.unwrap_or(0) + 1)?;
 /// assert_eq!(visits, 1);
-/// # sessile::Result::Ok(()) }).unwrap();
+/// # Ok::<_, sessile::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone)]
 pub struct Session {

@@ -10,13 +10,13 @@ use std::time::SystemTime;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
-use super::Engine;
 use super::slot::{Live, Standing};
+use super::{Engine, Visitor};
 use crate::changes::Changes;
 use crate::cookie::CookieChange;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::plan::{self, Authority, Fresh, Judgement, KeptClient, Login, Wish};
+use crate::plan::{self, Authority, Fresh, Judgement, Login, Wish};
 use crate::record::{Data, Record};
 use crate::store::{Created, Ticket, Updated};
 use crate::token::{SessionId, Token};
@@ -31,7 +31,7 @@ pub(super) struct Work {
     pub(super) edited: Option<Data>,
     pub(super) changes: Changes,
     pub(super) wish: Wish,
-    pub(super) client: KeptClient,
+    pub(super) visitor: Visitor,
     pub(super) began_at: SystemTime,
 }
 
@@ -93,7 +93,7 @@ impl Engine {
     ) -> Result<(Token, Record)> {
         plan::check_size(&data, &self.config)?;
         let ((token, fresh), now) = (self.new_token()?, self.now());
-        let record = plan::anonymous(fresh, data, work.client.clone(), &self.config, now);
+        let record = plan::anonymous(fresh, data, self.kept(&work.visitor), &self.config, now);
         let record = match login {
             Some(login) => plan::logged_in(login, work.began_at, record, now)?,
             None => record,
@@ -252,6 +252,9 @@ impl Engine {
             let updated = self.store.update(&mark, old.record.version, durability, ticket).await;
             match updated.map_err(|error| self.failed(error))? {
                 Updated::Written => return Ok(new),
+                // Another login of the same browser was first: its form was sent twice. Both stand,
+                // each with what it had loaded; the browser keeps whichever answer comes last.
+                Updated::Conflict(current) if current.superseded => return Ok(new),
                 Updated::Conflict(current) => {
                     contest.lost().await?;
                     old = self.reverified(*current, &old)?;

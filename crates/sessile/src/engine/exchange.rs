@@ -25,7 +25,7 @@ use crate::session::{ExclusiveSession, ReadSession, Session};
 /// let mut response = HeaderMap::new();
 /// exchange.finish(StatusCode::OK, &mut response).await?;
 /// assert!(response.contains_key("set-cookie"));
-/// # sessile::Result::Ok(()) }).unwrap();
+/// # Ok::<_, sessile::Error>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
 #[must_use = "an exchange that is dropped writes nothing"]

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
-use http::HeaderMap;
 use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderValue};
 
 use crate::clock::{Clock, SystemClock, truncated};
 use crate::config::{Config, Keep};
@@ -85,8 +85,8 @@ impl Sessions {
         sweep::start_once(&self.engine);
         let presented = cookie::read(headers, &self.engine.cookie_name);
         self.engine.delivery.note_presented(presented.any);
-        let client = self.engine.kept(headers, client);
-        Exchange::new(Slot::new(Arc::clone(&self.engine), presented, client))
+        let visitor = Visitor { client, user_agent: headers.get(USER_AGENT).cloned() };
+        Exchange::new(Slot::new(Arc::clone(&self.engine), presented, visitor))
     }
 
     /// Whether `other` is a clone of this engine.
@@ -159,6 +159,13 @@ impl Client {
     }
 }
 
+/// What a new record may keep of the request that makes it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Visitor {
+    client: Client,
+    user_agent: Option<HeaderValue>,
+}
+
 impl Engine {
     fn now(&self) -> SystemTime {
         truncated(self.clock.now())
@@ -191,12 +198,11 @@ impl Engine {
         turn
     }
 
-    fn kept(&self, headers: &HeaderMap, client: Client) -> KeptClient {
-        let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+    fn kept(&self, visitor: &Visitor) -> KeptClient {
+        let (address, agent) = (visitor.client.address, visitor.user_agent.as_ref());
+        let agent = agent.and_then(|value| value.to_str().ok());
         KeptClient {
-            address: client
-                .address
-                .and_then(|address| kept_address(address, self.config.client_address)),
+            address: address.and_then(|address| kept_address(address, self.config.client_address)),
             user_agent: agent.and_then(|agent| kept_agent(agent, self.config.user_agent)),
         }
     }

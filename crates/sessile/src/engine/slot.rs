@@ -12,12 +12,12 @@ use http::HeaderMap;
 use http::header::{CACHE_CONTROL, HeaderValue, SET_COOKIE, VARY};
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::Engine;
 use super::commit::{Settled, Work};
+use super::{Engine, Visitor};
 use crate::changes::{Changes, Closure};
 use crate::cookie::{self, CookieChange, Presented};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{Authority, KeptClient, Login, Wish, check_size};
+use crate::plan::{Authority, Login, Wish, check_size};
 use crate::record::{Data, Record};
 use crate::store::{Loaded, Ticket};
 use crate::token::{SecretHash, SessionId};
@@ -34,7 +34,7 @@ pub(crate) enum Mode {
 pub(crate) struct Slot {
     engine: Arc<Engine>,
     presented: Presented,
-    client: KeptClient,
+    visitor: Visitor,
     began_at: SystemTime,
     io: AsyncMutex<Io>,
     state: Mutex<State>,
@@ -93,15 +93,15 @@ pub(crate) struct Live {
 }
 
 impl Slot {
-    pub(super) fn new(engine: Arc<Engine>, presented: Presented, client: KeptClient) -> Self {
+    pub(super) fn new(engine: Arc<Engine>, presented: Presented, visitor: Visitor) -> Self {
         let began_at = engine.now();
         let (io, state) = (AsyncMutex::default(), Mutex::default());
-        Self { engine, presented, client, began_at, io, state }
+        Self { engine, presented, visitor, began_at, io, state }
     }
 
     /// A slot of no request, for a session that the application found by its ID.
     pub(super) fn found(engine: Arc<Engine>, loaded: Loaded) -> Self {
-        let slot = Self::new(engine, Presented::default(), KeptClient::default());
+        let slot = Self::new(engine, Presented::default(), Visitor::default());
         let record = Arc::new(loaded.record);
         let live = Live { record, authority: Authority::Server, hash: None };
         slot.state().standing = Standing::Live(live);
@@ -278,7 +278,7 @@ impl Slot {
             edited: state.edited.clone(),
             changes: std::mem::take(&mut state.changes),
             wish: std::mem::take(&mut state.wish),
-            client: self.client.clone(),
+            visitor: self.visitor.clone(),
             began_at: self.began_at,
         }))
     }
@@ -326,17 +326,20 @@ impl Committing<'_> {
         if state.phase == Phase::Committing {
             state.phase = Phase::Open;
         }
-        let settled = outcome.and_then(|settled| {
-            // Deleting is idempotent, so after a failure the endings stay and are carried out again.
-            state.endings.drain(..self.endings);
-            state.logs_out = !state.endings.is_empty();
-            state.cookie = settled.cookie.or(state.cookie.take());
-            state.rebase(settled.standing)
-        });
-        if settled.is_err() {
-            state.edited = None;
+        match outcome {
+            Ok(settled) => {
+                // Deleting is idempotent: after a failure the endings stay, to be carried out again.
+                state.endings.drain(..self.endings);
+                state.logs_out = !state.endings.is_empty();
+                state.cookie = settled.cookie.or(state.cookie.take());
+                state.rebase(settled.standing)
+            }
+            Err(error) => {
+                let standing = std::mem::take(&mut state.standing);
+                state.rebase(standing)?;
+                Err(error)
+            }
         }
-        settled
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where records live, and the contract every store keeps.
 
 mod memory;
+mod shared;
 
 use std::any::Any;
 use std::fmt;

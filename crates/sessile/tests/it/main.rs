@@ -1,1 +1,7 @@
-//! The tests of the library, one binary.
+//! The tests of the library, one binary. Each is named as the sentence it proves.
+
+#![allow(clippy::unwrap_used, reason = "a test that unwraps an error fails and shows it")]
+
+mod engine;
+#[cfg(feature = "axum")]
+mod web;

@@ -1,0 +1,284 @@
+//! Requests by hand.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use sessile::store::{
+    Access, Created, Durability, Expired, Loaded, Page, Scope, Store, Ticket, Updated,
+};
+use sessile::{
+    Client, Config, Error, ErrorKind, Event, Exchange, ManualClock, Owner, Record, Session,
+    SessionId, Sessions, Subscriber, Version,
+};
+
+use super::Place;
+
+/// A server: an engine on a counted store, a clock to move and a log of events.
+pub(crate) struct Server {
+    pub(crate) sessions: Sessions,
+    pub(crate) clock: ManualClock,
+    pub(crate) events: Events,
+    pub(crate) store: Counted,
+}
+
+impl Server {
+    pub(crate) fn new(place: &Place) -> Self {
+        Self::with(place, |_| {})
+    }
+
+    pub(crate) fn with(place: &Place, change: impl FnOnce(&mut Config)) -> Self {
+        let (clock, events) = (ManualClock::starting_at(SystemTime::now()), Events::default());
+        let store = Counted::new(Arc::clone(&place.store));
+        let mut config = Config::default();
+        change(&mut config);
+        let builder = Sessions::builder(store.clone()).config(config).clock(clock.clone());
+        let sessions = builder.subscriber(events.clone()).build().unwrap();
+        Self { sessions, clock, events, store }
+    }
+
+    /// Begins a request of a browser that holds `cookie`.
+    pub(crate) async fn visit(&self, cookie: &str) -> Visit {
+        self.try_visit(cookie).await.unwrap()
+    }
+
+    pub(crate) async fn try_visit(&self, cookie: &str) -> Result<Visit, Error> {
+        let exchange = self.begin(cookie);
+        let session = exchange.handle().session().await?;
+        Ok(Visit { exchange, session })
+    }
+
+    pub(crate) fn begin(&self, cookie: &str) -> Exchange {
+        self.sessions.begin(&headers(cookie), Client::default())
+    }
+
+    /// A request that writes `value` under `key`; gives the browser's cookie.
+    pub(crate) async fn write(&self, cookie: &str, key: &str, value: &str) -> String {
+        let visit = self.visit(cookie).await;
+        visit.session.insert(key, value).unwrap();
+        visit.finish().await.unwrap().unwrap_or_else(|| cookie.to_owned())
+    }
+
+    pub(crate) async fn read(&self, cookie: &str, key: &str) -> Option<String> {
+        let visit = self.visit(cookie).await;
+        visit.session.get(key).unwrap()
+    }
+
+    /// A browser where `owner` is signed in.
+    pub(crate) async fn signed_in(&self, owner: &str) -> String {
+        let visit = self.visit("").await;
+        visit.session.login(owner).unwrap();
+        visit.finish().await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn owner(&self, cookie: &str) -> Option<String> {
+        self.visit(cookie).await.session.owner().map(|owner| owner.to_string())
+    }
+
+    pub(crate) async fn id(&self, cookie: &str) -> Option<SessionId> {
+        self.visit(cookie).await.session.id()
+    }
+}
+
+fn headers(cookie: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if !cookie.is_empty() {
+        headers.insert(COOKIE, HeaderValue::from_str(cookie).unwrap());
+    }
+    headers
+}
+
+/// A request under way whose handler holds the session.
+pub(crate) struct Visit {
+    pub(crate) exchange: Exchange,
+    pub(crate) session: Session,
+}
+
+impl Visit {
+    /// Answers 200; gives the cookie the browser got, if it got one.
+    pub(crate) async fn finish(self) -> Result<Option<String>, Error> {
+        let (committed, cookie) = self.finish_with(StatusCode::OK).await;
+        committed.map(|()| cookie)
+    }
+
+    pub(crate) async fn finish_with(
+        self,
+        status: StatusCode,
+    ) -> (Result<(), Error>, Option<String>) {
+        let mut headers = HeaderMap::new();
+        let committed = self.exchange.finish(status, &mut headers).await;
+        let set = headers.get_all(SET_COOKIE).iter().collect::<Vec<_>>();
+        assert!(set.len() <= 1, "two Set-Cookie headers in one response");
+        assert_eq!(headers.get("vary").map(HeaderValue::as_bytes), Some(&b"Cookie"[..]));
+        (committed, set.first().map(|value| pair_of(value)))
+    }
+}
+
+/// `name=value` of a Set-Cookie header, as a browser would send it back.
+pub(crate) fn pair_of(header: &HeaderValue) -> String {
+    header.to_str().unwrap().split(';').next().unwrap().to_owned()
+}
+
+pub(crate) fn kind_of<T>(result: Result<T, Error>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Events(Arc<Mutex<Vec<Event>>>);
+
+impl Events {
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        self.0.lock().unwrap().iter().map(Event::name).collect()
+    }
+
+    pub(crate) fn take(&self) -> Vec<&'static str> {
+        let names = self.names();
+        self.0.lock().unwrap().clear();
+        names
+    }
+}
+
+impl Subscriber for Events {
+    fn notify(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
+/// A store that counts its calls, and fails or never answers them when told to.
+#[derive(Clone, Debug)]
+pub(crate) struct Counted {
+    inner: Arc<dyn Store>,
+    calls: Arc<AtomicUsize>,
+    trouble: Arc<Mutex<Trouble>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Trouble {
+    #[default]
+    None,
+    Fails(&'static str),
+    Hangs(&'static str),
+}
+
+impl Counted {
+    fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner, calls: Arc::default(), trouble: Arc::default() }
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Lets every call of `operation` fail from now on.
+    pub(crate) fn fail(&self, operation: &'static str) {
+        *self.trouble.lock().unwrap() = Trouble::Fails(operation);
+    }
+
+    /// Lets no call of `operation` answer from now on.
+    pub(crate) fn hang(&self, operation: &'static str) {
+        *self.trouble.lock().unwrap() = Trouble::Hangs(operation);
+    }
+
+    pub(crate) fn mend(&self) {
+        *self.trouble.lock().unwrap() = Trouble::None;
+    }
+
+    async fn call(&self, operation: &str) -> Result<(), Error> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let trouble = *self.trouble.lock().unwrap();
+        match trouble {
+            Trouble::Fails(this) if this == operation => {
+                Err(Error::new(ErrorKind::Unavailable, "told to fail"))
+            }
+            Trouble::Hangs(this) if this == operation => std::future::pending().await,
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Counted {
+    fn namespace(&self) -> &str {
+        self.inner.namespace()
+    }
+
+    async fn create(&self, record: &Record, durability: Durability) -> Result<Created, Error> {
+        self.call("create").await?;
+        self.inner.create(record, durability).await
+    }
+
+    async fn load(
+        &self,
+        id: SessionId,
+        now: SystemTime,
+        access: Access,
+    ) -> Result<Option<Loaded>, Error> {
+        self.call("load").await?;
+        self.inner.load(id, now, access).await
+    }
+
+    async fn update(
+        &self,
+        record: &Record,
+        expected: Version,
+        durability: Durability,
+        ticket: &mut Ticket,
+    ) -> Result<Updated, Error> {
+        self.call("update").await?;
+        self.inner.update(record, expected, durability, ticket).await
+    }
+
+    async fn touch(
+        &self,
+        id: SessionId,
+        used_at: SystemTime,
+        idle_deadline: SystemTime,
+        ticket: &mut Ticket,
+    ) -> Result<bool, Error> {
+        self.call("touch").await?;
+        self.inner.touch(id, used_at, idle_deadline, ticket).await
+    }
+
+    async fn delete(&self, id: SessionId, durability: Durability) -> Result<bool, Error> {
+        self.call("delete").await?;
+        self.inner.delete(id, durability).await
+    }
+
+    async fn delete_owner(
+        &self,
+        owner: &Owner,
+        except: Option<SessionId>,
+        not_before: SystemTime,
+        durability: Durability,
+    ) -> Result<u64, Error> {
+        self.call("delete_owner").await?;
+        self.inner.delete_owner(owner, except, not_before, durability).await
+    }
+
+    async fn delete_expired(&self, now: SystemTime, limit: usize) -> Result<Expired, Error> {
+        self.call("delete_expired").await?;
+        self.inner.delete_expired(now, limit).await
+    }
+
+    async fn list(
+        &self,
+        scope: Scope<'_>,
+        now: SystemTime,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        self.call("list").await?;
+        self.inner.list(scope, now, after, limit).await
+    }
+
+    async fn release(&self, ticket: Ticket) -> Result<(), Error> {
+        self.inner.release(ticket).await
+    }
+}
+
+pub(crate) const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}

@@ -1,0 +1,150 @@
+//! How a session is held, and what becomes of it when its request is over.
+
+use std::future::Future;
+use std::task::{Context, Waker};
+
+use http::{HeaderMap, StatusCode};
+use sessile::ErrorKind;
+
+use crate::engine::Place;
+use crate::engine::harness::{Server, kind_of, secs};
+
+pub(crate) async fn commit_shows_the_committed_value(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "n", "x").await;
+    let visit = server.visit(&cookie).await;
+    let add = |n: Option<u64>| n.unwrap_or(0) + 1;
+    assert_eq!(visit.session.update("count", add).unwrap(), 1);
+    let other = server.visit(&cookie).await;
+    other.session.update("count", add).unwrap();
+    other.finish().await.unwrap();
+    visit.session.commit().await.unwrap();
+    assert_eq!(visit.session.get::<u64>("count").unwrap(), Some(2));
+    let (committed, set) = visit.finish_with(StatusCode::INTERNAL_SERVER_ERROR).await;
+    assert_eq!((kind_of(committed), set), (None, None));
+    assert_eq!(server.visit(&cookie).await.session.get::<u64>("count").unwrap(), Some(2));
+}
+
+pub(crate) async fn a_commit_that_is_dropped_half_way_refuses_to_go_on(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "value").await;
+    let visit = server.visit(&cookie).await;
+    visit.session.insert("key", "new").unwrap();
+    server.store.hang("update");
+    let mut commit = Box::pin(visit.session.commit());
+    assert!(commit.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(visit.session.get::<String>("key").unwrap().as_deref(), Some("new"));
+    drop(commit);
+    server.store.mend();
+    assert_eq!(kind_of(visit.session.insert("key", "more")), Some(ErrorKind::Closed));
+    assert_eq!(kind_of(visit.finish().await), Some(ErrorKind::Closed));
+    assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("value"));
+}
+
+pub(crate) async fn a_clone_that_outlives_its_request_reads_and_refuses_to_write(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "value").await;
+    let visit = server.visit(&cookie).await;
+    let clone = visit.session.clone();
+    visit.finish().await.unwrap();
+    assert_eq!(clone.get::<String>("key").unwrap().as_deref(), Some("value"));
+    assert_eq!(kind_of(clone.insert("key", "late")), Some(ErrorKind::Closed));
+    assert_eq!(kind_of(clone.invalidate()), Some(ErrorKind::Closed));
+    assert_eq!(kind_of(clone.login("ann")), Some(ErrorKind::Closed));
+    assert_eq!(kind_of(clone.commit().await), Some(ErrorKind::Closed));
+    assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("value"));
+}
+
+pub(crate) async fn a_dropped_exchange_writes_nothing_and_frees_its_lock(place: &Place) {
+    let server = Server::with(place, |config| config.lock_wait = secs(1));
+    let cookie = server.write("", "key", "value").await;
+    let exchange = server.begin(&cookie);
+    let held = exchange.handle().exclusive().await.unwrap();
+    held.insert("key", "lost").unwrap();
+    drop(exchange);
+    assert_eq!(kind_of(held.insert("key", "late")), Some(ErrorKind::Closed));
+    let next = server.begin(&cookie);
+    let session = next.handle().exclusive().await.unwrap();
+    assert_eq!(session.get::<String>("key").unwrap().as_deref(), Some("value"));
+}
+
+pub(crate) async fn exclusive_requests_run_one_after_the_other(place: &Place) {
+    let server = std::sync::Arc::new(Server::new(place));
+    let cookie = server.write("", "key", "value").await;
+    let tasks: Vec<_> = (0..16)
+        .map(|_| {
+            let (server, cookie) = (server.clone(), cookie.clone());
+            tokio::spawn(async move {
+                let exchange = server.begin(&cookie);
+                let held = exchange.handle().exclusive().await.unwrap();
+                // Read, wait, write: without the lock this loses nearly every increment.
+                let n = held.get::<u64>("count").unwrap().unwrap_or(0);
+                tokio::task::yield_now().await;
+                held.insert("count", &(n + 1)).unwrap();
+                exchange.finish(StatusCode::OK, &mut HeaderMap::new()).await.unwrap();
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(server.visit(&cookie).await.session.get::<u64>("count").unwrap(), Some(16));
+    assert!(!server.events.names().contains(&"conflict"));
+}
+
+pub(crate) async fn going_up_to_exclusive_keeps_what_was_changed(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "value").await;
+    let visit = server.visit(&cookie).await;
+    visit.session.insert("mine", "kept").unwrap();
+    server.write(&cookie, "theirs", "seen").await;
+    let held = visit.session.clone().exclusive().await.unwrap();
+    assert_eq!(held.keys(), ["key", "mine", "theirs"]);
+    visit.finish().await.unwrap();
+    assert_eq!(server.visit(&cookie).await.session.keys(), ["key", "mine", "theirs"]);
+}
+
+pub(crate) async fn too_large_a_value_is_refused_before_anything_is_written(place: &Place) {
+    let server = Server::with(place, |config| config.data_bytes_max = 1_000);
+    let cookie = server.write("", "key", "value").await;
+    let visit = server.visit(&cookie).await;
+    let calls = server.store.calls();
+    let large = "x".repeat(1_000);
+    assert_eq!(kind_of(visit.session.insert("large", &large)), Some(ErrorKind::TooLarge));
+    assert_eq!(server.store.calls(), calls);
+    visit.session.insert("small", "fits").unwrap();
+    visit.finish().await.unwrap();
+    assert_eq!(server.visit(&cookie).await.session.keys(), ["key", "small"]);
+}
+
+pub(crate) async fn flashes_are_given_once(place: &Place) {
+    let server = Server::new(place);
+    let visit = server.visit("").await;
+    visit.session.flash("saved").unwrap();
+    visit.session.flash("twice").unwrap();
+    let cookie = visit.finish().await.unwrap().unwrap();
+    for expected in [&["saved", "twice"][..], &[]] {
+        let visit = server.visit(&cookie).await;
+        assert_eq!(visit.session.flashes().unwrap(), expected);
+        visit.finish().await.unwrap();
+    }
+}
+
+#[derive(Debug)]
+struct Panicking;
+
+impl sessile::Subscriber for Panicking {
+    fn notify(&self, _: &sessile::Event) {
+        panic!("expected by this test");
+    }
+}
+
+pub(crate) async fn subscribers_that_panic_stop_nothing(place: &Place) {
+    let builder = sessile::Sessions::builder(place.store.clone()).subscriber(Panicking);
+    let sessions = builder.build().unwrap();
+    let exchange = sessions.begin(&HeaderMap::new(), sessile::Client::default());
+    exchange.handle().session().await.unwrap().login("ann").unwrap();
+    exchange.finish(StatusCode::OK, &mut HeaderMap::new()).await.unwrap();
+    let id = sessions.list("ann", None, None).await.unwrap().devices[0].session.id;
+    assert!(sessions.revoke("ann", id).await.unwrap());
+}

@@ -1,0 +1,109 @@
+//! A logout is final.
+
+use http::StatusCode;
+use sessile::ErrorKind;
+
+use crate::engine::Place;
+use crate::engine::harness::{Server, kind_of};
+
+pub(crate) async fn logout_wins_against_a_request_in_flight(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.signed_in("ann").await;
+    let slow = server.visit(&cookie).await;
+    slow.session.insert("key", "value").unwrap();
+    let leaving = server.visit(&cookie).await;
+    leaving.session.invalidate().unwrap();
+    leaving.finish().await.unwrap();
+    let (committed, set) = slow.finish_with(StatusCode::OK).await;
+    assert_eq!(kind_of(committed), Some(ErrorKind::Ended));
+    assert_eq!(set, None, "the late answer leaves the cookie alone");
+    assert_eq!(server.id(&cookie).await, None);
+    let names = server.events.take();
+    assert!(names.contains(&"logged_out") && names.contains(&"write_refused"), "{names:?}");
+}
+
+pub(crate) async fn logout_is_carried_out_with_a_5xx(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.signed_in("ann").await;
+    let visit = server.visit(&cookie).await;
+    visit.session.invalidate().unwrap();
+    let (committed, set) = visit.finish_with(StatusCode::BAD_GATEWAY).await;
+    committed.unwrap();
+    assert_eq!(set.as_deref(), Some("__Host-session="));
+    assert_eq!(server.id(&cookie).await, None);
+}
+
+pub(crate) async fn logout_with_a_dead_token_removes_the_cookie(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.signed_in("ann").await;
+    for _ in 0..2 {
+        let visit = server.visit(&cookie).await;
+        visit.session.invalidate().unwrap();
+        assert_eq!(visit.finish().await.unwrap().as_deref(), Some("__Host-session="));
+    }
+    let visit = server.visit("").await;
+    visit.session.invalidate().unwrap();
+    assert_eq!(visit.finish().await.unwrap(), None, "there was no cookie to remove");
+}
+
+pub(crate) async fn a_session_may_begin_after_a_logout_in_one_request(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.signed_in("ann").await;
+    let visit = server.visit(&cookie).await;
+    visit.session.insert("before", "gone").unwrap();
+    visit.session.invalidate().unwrap();
+    visit.session.flash("signed out").unwrap();
+    let new = visit.finish().await.unwrap().unwrap();
+    assert_eq!((server.id(&cookie).await, server.owner(&new).await), (None, None));
+    let next = server.visit(&new).await;
+    assert_eq!(next.session.flashes().unwrap(), ["signed out"]);
+    assert!(!next.session.contains("before"));
+}
+
+pub(crate) async fn only_the_request_that_logs_out_removes_its_cookie(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.signed_in("ann").await;
+    let id = server.id(&cookie).await.unwrap();
+    assert!(server.sessions.revoke_any(id).await.unwrap());
+    let visit = server.visit(&cookie).await;
+    assert_eq!((visit.session.id(), visit.finish().await.unwrap()), (None, None));
+}
+
+pub(crate) async fn a_5xx_drops_data_login_and_rotation(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "value").await;
+    let wishes: [fn(&sessile::Session); 3] =
+        [|s| s.insert("key", "new").unwrap(), |s| s.login("ann").unwrap(), |s| s.rotate().unwrap()];
+    for wish in wishes {
+        let visit = server.visit(&cookie).await;
+        let before = visit.session.record();
+        wish(&visit.session);
+        let (committed, set) = visit.finish_with(StatusCode::INTERNAL_SERVER_ERROR).await;
+        assert_eq!((kind_of(committed), set), (None, None));
+        assert_eq!(server.visit(&cookie).await.session.record(), before);
+    }
+}
+
+pub(crate) async fn logout_passes_an_exclusive_request(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.signed_in("ann").await;
+    let exchange = server.begin(&cookie);
+    let held = exchange.handle().exclusive().await.unwrap();
+    held.insert("key", "value").unwrap();
+    let leaving = server.visit(&cookie).await;
+    leaving.session.invalidate().unwrap();
+    leaving.finish().await.unwrap();
+    let committed = exchange.finish(StatusCode::OK, &mut http::HeaderMap::new()).await;
+    assert_eq!(kind_of(committed), Some(ErrorKind::Ended));
+}
+
+pub(crate) async fn a_socket_notices_a_logout(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.signed_in("ann").await;
+    let socket = server.visit(&cookie).await;
+    assert!(socket.session.is_live().await.unwrap());
+    let leaving = server.visit(&cookie).await;
+    leaving.session.invalidate().unwrap();
+    leaving.finish().await.unwrap();
+    assert!(!socket.session.is_live().await.unwrap());
+}

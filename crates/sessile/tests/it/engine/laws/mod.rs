@@ -1,0 +1,19 @@
+//! The laws, by theme.
+
+mod handles;
+mod login;
+mod logout;
+mod merge;
+mod opening;
+mod owners;
+mod rotation;
+mod time;
+
+pub(crate) use handles::*;
+pub(crate) use login::*;
+pub(crate) use logout::*;
+pub(crate) use merge::*;
+pub(crate) use opening::*;
+pub(crate) use owners::*;
+pub(crate) use rotation::*;
+pub(crate) use time::*;

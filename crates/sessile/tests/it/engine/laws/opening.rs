@@ -1,0 +1,135 @@
+//! What a cookie, or none, leads to.
+
+use sessile::{ErrorKind, Token};
+
+use crate::engine::Place;
+use crate::engine::harness::{Server, kind_of};
+
+fn cookie_of(token: &Token) -> String {
+    format!("__Host-session={}", token.reveal())
+}
+
+pub(crate) async fn no_cookie_and_no_write_touch_neither_store_nor_cookie(place: &Place) {
+    let server = Server::new(place);
+    let unasked = server.begin("");
+    unasked.finish(http::StatusCode::OK, &mut http::HeaderMap::new()).await.unwrap();
+    let asked = server.visit("").await;
+    assert_eq!(asked.session.id(), None);
+    assert_eq!(asked.finish().await.unwrap(), None);
+    assert_eq!(server.store.calls(), 0);
+}
+
+pub(crate) async fn reading_creates_nothing(place: &Place) {
+    let server = Server::new(place);
+    let visit = server.visit("").await;
+    assert_eq!(visit.session.get::<String>("key").unwrap(), None);
+    assert!(visit.session.keys().is_empty() && visit.session.record().is_none());
+    assert_eq!(visit.finish().await.unwrap(), None);
+}
+
+pub(crate) async fn the_first_write_creates_a_session_and_sets_one_cookie(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "value").await;
+    assert!(cookie.starts_with("__Host-session=") && cookie.len() == 15 + Token::TEXT_LEN);
+    assert_eq!(server.events.take(), ["created"]);
+    assert!(server.id(&cookie).await.is_some());
+}
+
+pub(crate) async fn removing_from_nothing_creates_nothing(place: &Place) {
+    let server = Server::new(place);
+    let visit = server.visit("").await;
+    visit.session.remove("key").unwrap();
+    visit.session.clear().unwrap();
+    visit.session.rotate().unwrap();
+    assert_eq!(visit.finish().await.unwrap(), None);
+    assert_eq!(server.store.calls(), 0);
+}
+
+pub(crate) async fn what_was_written_is_there_for_the_next_request(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "grüße \u{1f980}").await;
+    assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("grüße \u{1f980}"));
+}
+
+pub(crate) async fn a_save_sets_no_cookie(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "one").await;
+    let visit = server.visit(&cookie).await;
+    visit.session.insert("key", "two").unwrap();
+    assert_eq!(visit.finish().await.unwrap(), None);
+    assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("two"));
+}
+
+pub(crate) async fn a_token_we_did_not_issue_is_never_adopted(place: &Place) {
+    let server = Server::new(place);
+    let foreign = cookie_of(&Token::random().unwrap());
+    let given = server.write(&foreign, "key", "value").await;
+    assert_ne!(given, foreign);
+    assert_eq!(server.id(&foreign).await, None);
+    assert_eq!(server.events.take(), ["unknown", "created", "unknown"]);
+}
+
+pub(crate) async fn a_malformed_token_costs_no_look_up(place: &Place) {
+    let server = Server::new(place);
+    let good = cookie_of(&Token::random().unwrap());
+    for bad in
+        [&good[..20], &format!("{good}x"), "__Host-session=", "__Host-session=../../etc/passwd"]
+    {
+        let visit = server.visit(bad).await;
+        assert_eq!(visit.session.id(), None);
+        assert_eq!(visit.finish().await.unwrap(), None);
+    }
+    assert_eq!((server.store.calls(), server.events.take().len()), (0, 0));
+}
+
+pub(crate) async fn an_unknown_token_leaves_the_cookie_alone(place: &Place) {
+    let server = Server::new(place);
+    let visit = server.visit(&cookie_of(&Token::random().unwrap())).await;
+    assert_eq!(visit.finish().await.unwrap(), None);
+    assert_eq!(server.store.calls(), 1, "one look-up, no more");
+}
+
+pub(crate) async fn a_guess_is_refused_and_changes_nothing(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "value").await;
+    let id = server.id(&cookie).await.unwrap();
+    let before = server.visit(&cookie).await.session.record();
+    server.events.take();
+    let guess = server.visit(&cookie_of(&Token::for_session(id).unwrap())).await;
+    assert_eq!((guess.session.id(), guess.session.contains("key")), (None, false));
+    guess.session.invalidate().unwrap();
+    guess.finish().await.unwrap();
+    assert_eq!(server.events.take(), ["refused"]);
+    assert_eq!(server.visit(&cookie).await.session.record(), before);
+}
+
+pub(crate) async fn the_second_of_two_cookies_counts_when_the_first_is_dead(place: &Place) {
+    let server = Server::new(place);
+    let live = server.write("", "key", "value").await;
+    let planted = cookie_of(&Token::random().unwrap());
+    for both in [format!("{planted}; {live}"), format!("{live}; {planted}")] {
+        assert_eq!(server.read(&both, "key").await.as_deref(), Some("value"), "{both}");
+    }
+}
+
+pub(crate) async fn a_failed_load_is_never_followed_by_a_save(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "value").await;
+    server.store.fail("load");
+    assert_eq!(kind_of(server.try_visit(&cookie).await), Some(ErrorKind::Unavailable));
+    assert!(server.events.names().contains(&"store_failed"));
+    server.store.mend();
+    assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("value"));
+}
+
+pub(crate) async fn a_session_asked_for_twice_is_loaded_once(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "value").await;
+    let before = server.store.calls();
+    let exchange = server.begin(&cookie);
+    let (one, two) = (exchange.handle(), exchange.handle());
+    let (one, two) = tokio::join!(one.session(), two.session());
+    one.unwrap().insert("key", "changed").unwrap();
+    assert_eq!(two.unwrap().get::<String>("key").unwrap().as_deref(), Some("changed"));
+    assert_eq!(server.store.calls() - before, 1);
+}

@@ -1,0 +1,122 @@
+//! Rotation is one atomic step with a grace.
+
+use sessile::ErrorKind;
+
+use crate::engine::Place;
+use crate::engine::harness::{Server, kind_of, secs};
+
+async fn rotate(server: &Server, cookie: &str) -> String {
+    let visit = server.visit(cookie).await;
+    visit.session.rotate().unwrap();
+    visit.finish().await.unwrap().expect("a rotation sets a cookie")
+}
+
+pub(crate) async fn rotation_keeps_id_data_and_deadline(place: &Place) {
+    let server = Server::new(place);
+    let old = server.write("", "key", "value").await;
+    let before = server.visit(&old).await.session.record().unwrap();
+    server.clock.advance(secs(100));
+    let new = rotate(&server, &old).await;
+    assert_ne!(new, old);
+    let after = server.visit(&new).await.session.record().unwrap();
+    assert_eq!((after.id, after.data), (before.id, before.data));
+    assert_eq!(after.created_at, before.created_at);
+    assert_eq!(after.absolute_deadline, before.absolute_deadline);
+}
+
+pub(crate) async fn the_previous_secret_reads_and_writes_and_leaves_the_cookie_alone(
+    place: &Place,
+) {
+    let server = Server::new(place);
+    let old = server.write("", "key", "value").await;
+    let new = rotate(&server, &old).await;
+    server.clock.advance(secs(59));
+    let late = server.visit(&old).await;
+    late.session.insert("late", "too").unwrap();
+    late.session.rotate().unwrap();
+    assert_eq!(late.finish().await.unwrap(), None);
+    assert_eq!(server.read(&new, "late").await.as_deref(), Some("too"));
+    let leaving = server.visit(&old).await;
+    leaving.session.invalidate().unwrap();
+    leaving.finish().await.unwrap();
+    assert_eq!(server.id(&new).await, None, "it may log out");
+}
+
+pub(crate) async fn the_previous_secret_may_not_log_in_step_up_or_lock(place: &Place) {
+    let server = Server::new(place);
+    let old = server.signed_in("ann").await;
+    rotate(&server, &old).await;
+    let late = server.visit(&old).await;
+    assert_eq!(kind_of(late.session.login("bob")), Some(ErrorKind::Superseded));
+    assert_eq!(kind_of(late.session.reauthenticate(2)), Some(ErrorKind::Superseded));
+    let exclusive = server.begin(&old).handle().exclusive().await;
+    assert_eq!(kind_of(exclusive), Some(ErrorKind::Superseded));
+}
+
+pub(crate) async fn requests_around_a_rotation_all_succeed(place: &Place) {
+    let server = Server::new(place);
+    let old = server.write("", "key", "value").await;
+    let mut visits = Vec::new();
+    for n in 0..10 {
+        let visit = server.visit(&old).await;
+        visit.session.insert(&format!("before{n}"), &n).unwrap();
+        visits.push(visit);
+    }
+    let new = rotate(&server, &old).await;
+    for n in 0..10 {
+        let visit = server.visit(&old).await;
+        visit.session.insert(&format!("after{n}"), &n).unwrap();
+        visits.push(visit);
+    }
+    for visit in visits {
+        assert_eq!(visit.finish().await.unwrap(), None);
+    }
+    assert_eq!(server.visit(&new).await.session.keys().len(), 21);
+}
+
+pub(crate) async fn parallel_rotations_give_one_new_secret(place: &Place) {
+    let server = Server::new(place);
+    let old = server.write("", "key", "value").await;
+    let (one, two) = (server.visit(&old).await, server.visit(&old).await);
+    one.session.rotate().unwrap();
+    two.session.rotate().unwrap();
+    two.session.insert("two", "kept").unwrap();
+    let new = one.finish().await.unwrap().expect("the first one rotates");
+    assert_eq!(two.finish().await.unwrap(), None, "the second keeps what the first made");
+    assert_eq!(server.read(&new, "two").await.as_deref(), Some("kept"));
+}
+
+pub(crate) async fn a_replay_after_the_grace_is_told_from_a_guess(place: &Place) {
+    let server = Server::new(place);
+    let old = server.write("", "key", "value").await;
+    let new = rotate(&server, &old).await;
+    server.clock.advance(secs(60));
+    server.events.take();
+    let replay = server.visit(&old).await;
+    assert_eq!((replay.session.id(), replay.finish().await.unwrap()), (None, None));
+    assert_eq!(server.events.take(), ["replayed"]);
+    assert_eq!(server.read(&new, "key").await.as_deref(), Some("value"), "the session lives on");
+}
+
+pub(crate) async fn a_step_up_ends_earlier_secrets_at_once(place: &Place) {
+    let server = Server::new(place);
+    let old = server.signed_in("ann").await;
+    server.clock.advance(secs(100));
+    let visit = server.visit(&old).await;
+    visit.session.reauthenticate(3).unwrap();
+    let new = visit.finish().await.unwrap().unwrap();
+    let late = server.visit(&old).await;
+    assert_eq!((late.session.id(), late.session.owner()), (None, None));
+    late.session.insert("key", "value").unwrap();
+    assert_eq!(kind_of(late.finish().await), Some(ErrorKind::Ended));
+    let session = server.visit(&new).await.session;
+    assert!(session.authenticated_within(secs(1)));
+    assert_eq!(session.record().unwrap().level, 3);
+}
+
+pub(crate) async fn a_step_up_needs_a_login(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "value").await;
+    let visit = server.visit(&cookie).await;
+    assert_eq!(kind_of(visit.session.reauthenticate(2)), Some(ErrorKind::Config));
+}

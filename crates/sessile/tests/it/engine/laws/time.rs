@@ -1,0 +1,74 @@
+//! Deadlines are exact; use is noted without a rewrite.
+
+use http::header::SET_COOKIE;
+use http::{HeaderMap, StatusCode};
+use sessile::Login;
+
+use crate::engine::Place;
+use crate::engine::harness::{Server, secs};
+
+pub(crate) async fn idle_and_absolute_deadlines_are_exact(place: &Place) {
+    let server = Server::with(place, |config| {
+        config.idle_timeout = secs(100);
+        config.absolute_timeout = secs(150);
+    });
+    let idle = server.write("", "key", "value").await;
+    let used = server.write("", "key", "value").await;
+    server.clock.advance(std::time::Duration::from_millis(99_999));
+    assert!(server.id(&used).await.is_some(), "a use, just before the idle deadline");
+    server.clock.advance(std::time::Duration::from_millis(1));
+    assert_eq!(server.id(&idle).await, None);
+    server.clock.advance(std::time::Duration::from_millis(49_999));
+    assert!(server.id(&used).await.is_some(), "just before the absolute deadline");
+    server.clock.advance(std::time::Duration::from_millis(1));
+    assert_eq!(server.id(&used).await, None);
+}
+
+pub(crate) async fn use_is_noted_and_keeps_the_session_alive(place: &Place) {
+    let server = Server::with(place, |config| config.idle_timeout = secs(160));
+    let cookie = server.write("", "key", "value").await;
+    for _ in 0..20 {
+        server.clock.advance(secs(100));
+        let visit = server.visit(&cookie).await;
+        assert!(visit.session.id().is_some());
+        assert_eq!(visit.session.record().unwrap().version.get(), 1, "a touch writes no version");
+    }
+    let calls = server.store.calls();
+    server.clock.advance(secs(9));
+    server.visit(&cookie).await;
+    assert_eq!(server.store.calls() - calls, 1, "not every use is noted");
+}
+
+pub(crate) async fn remember_me_sets_a_lasting_cookie(place: &Place) {
+    let server = Server::new(place);
+    let visit = server.visit("").await;
+    visit.session.login(Login::new("ann").remember_for(secs(30 * 86_400))).unwrap();
+    let mut headers = HeaderMap::new();
+    visit.exchange.finish(StatusCode::OK, &mut headers).await.unwrap();
+    let header = headers[SET_COOKIE].to_str().unwrap();
+    assert!(header.contains("; Max-Age=2592000;"), "{header}");
+    assert_eq!(headers["cache-control"], "no-store");
+    server.clock.advance(secs(29 * 86_400));
+    let cookie = header.split(';').next().unwrap();
+    assert_eq!(server.owner(cookie).await.as_deref(), Some("ann"));
+}
+
+pub(crate) async fn sweeping_removes_the_expired(place: &Place) {
+    let server = Server::with(place, |config| config.idle_timeout = secs(100));
+    for _ in 0..3 {
+        server.write("", "key", "value").await;
+    }
+    server.clock.advance(secs(50));
+    let live = server.write("", "key", "value").await;
+    // Stores may keep what expired in the last minutes.
+    server.clock.advance(secs(20 * 60));
+    server.visit(&live).await;
+    let swept = server.sessions.sweep(2).await.unwrap();
+    assert_eq!((swept.removed, swept.more), (2, true));
+    let mut removed = swept.removed;
+    for _ in 0..10 {
+        removed += server.sessions.sweep(10).await.unwrap().removed;
+    }
+    assert_eq!(removed, 4);
+    assert_eq!(server.events.names().iter().filter(|name| **name == "swept").count(), 4);
+}

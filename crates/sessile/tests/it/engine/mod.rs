@@ -1,0 +1,99 @@
+//! The laws of the engine, each on every store that is compiled in.
+//!
+//! Requests are held open side by side as [`Exchange`]s and finished in the order a law is about, so
+//! races are forced rather than waited for.
+
+mod harness;
+mod laws;
+
+use std::sync::Arc;
+
+use sessile::store::{MemoryStore, Store};
+
+/// A store, and what must live as long as it does.
+pub(crate) struct Place {
+    pub(crate) store: Arc<dyn Store>,
+    _kept: Option<tempfile::TempDir>,
+}
+
+fn memory() -> Place {
+    Place { store: Arc::new(MemoryStore::new()), _kept: None }
+}
+
+/// Stamps every law into a named test per store.
+macro_rules! engine_laws {
+    ($($law:ident)*) => {
+        mod on_memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::laws::$law(&super::memory()).await;
+            })*
+        }
+    };
+}
+
+engine_laws! {
+    no_cookie_and_no_write_touch_neither_store_nor_cookie
+    reading_creates_nothing
+    the_first_write_creates_a_session_and_sets_one_cookie
+    removing_from_nothing_creates_nothing
+    what_was_written_is_there_for_the_next_request
+    a_save_sets_no_cookie
+    a_token_we_did_not_issue_is_never_adopted
+    a_malformed_token_costs_no_look_up
+    an_unknown_token_leaves_the_cookie_alone
+    a_guess_is_refused_and_changes_nothing
+    the_second_of_two_cookies_counts_when_the_first_is_dead
+    different_keys_written_in_parallel_all_survive
+    parallel_updates_are_all_applied
+    clear_removes_what_is_there_at_commit
+    an_insert_over_anothers_word_is_told
+    an_insert_over_anothers_word_is_refused_when_asked
+    a_closure_that_panics_at_commit_writes_nothing
+    a_closure_may_use_its_own_session
+    many_committers_of_one_session_all_succeed
+    logout_wins_against_a_request_in_flight
+    logout_is_carried_out_with_a_5xx
+    logout_with_a_dead_token_removes_the_cookie
+    a_session_may_begin_after_a_logout_in_one_request
+    only_the_request_that_logs_out_removes_its_cookie
+    a_5xx_drops_data_login_and_rotation
+    login_gives_a_new_id_and_keeps_the_data
+    login_leaves_the_data_behind_when_asked
+    login_takes_late_data_along
+    a_planted_token_gains_nothing_by_a_login
+    a_late_write_with_a_superseded_token_is_refused_without_a_cookie
+    the_mark_of_a_login_goes_after_the_grace
+    two_logins_from_one_token_both_succeed
+    a_login_does_not_revive_ended_data
+    a_login_that_began_before_revoke_all_is_refused
+    rotation_keeps_id_data_and_deadline
+    the_previous_secret_reads_and_writes_and_leaves_the_cookie_alone
+    the_previous_secret_may_not_log_in_step_up_or_lock
+    requests_around_a_rotation_all_succeed
+    parallel_rotations_give_one_new_secret
+    a_replay_after_the_grace_is_told_from_a_guess
+    a_step_up_ends_earlier_secrets_at_once
+    a_step_up_needs_a_login
+    idle_and_absolute_deadlines_are_exact
+    use_is_noted_and_keeps_the_session_alive
+    remember_me_sets_a_lasting_cookie
+    devices_are_listed_with_the_current_one_marked
+    revoking_needs_the_right_owner
+    revoke_all_spares_the_exception
+    a_session_is_found_by_its_id_and_written_by_commit
+    commit_shows_the_committed_value
+    a_commit_that_is_dropped_half_way_refuses_to_go_on
+    a_clone_that_outlives_its_request_reads_and_refuses_to_write
+    a_dropped_exchange_writes_nothing_and_frees_its_lock
+    exclusive_requests_run_one_after_the_other
+    logout_passes_an_exclusive_request
+    a_session_asked_for_twice_is_loaded_once
+    going_up_to_exclusive_keeps_what_was_changed
+    too_large_a_value_is_refused_before_anything_is_written
+    a_failed_load_is_never_followed_by_a_save
+    a_socket_notices_a_logout
+    flashes_are_given_once
+    subscribers_that_panic_stop_nothing
+    sweeping_removes_the_expired
+}
