@@ -31,6 +31,12 @@ pub struct Config {
     #[serde(with = "duration")]
     #[doc(alias = "max_age")]
     pub absolute_timeout: Duration,
+    /// As `idle_timeout`, for sessions nobody is logged in to. Default the same.
+    #[serde(with = "optional_duration")]
+    pub anonymous_idle_timeout: Option<Duration>,
+    /// As `absolute_timeout`, for sessions nobody is logged in to. Default the same.
+    #[serde(with = "optional_duration")]
+    pub anonymous_absolute_timeout: Option<Duration>,
     /// How long the secret before a rotation still reads and writes. Default 60 seconds.
     #[serde(with = "duration")]
     pub rotation_grace: Duration,
@@ -74,6 +80,8 @@ impl Default for Config {
         Self {
             idle_timeout: Duration::from_secs(30 * 60),
             absolute_timeout: Duration::from_secs(12 * 60 * 60),
+            anonymous_idle_timeout: None,
+            anonymous_absolute_timeout: None,
             rotation_grace: Duration::from_secs(60),
             touch_share: 16,
             commit_deadline: Duration::from_secs(2),
@@ -100,6 +108,8 @@ impl Config {
     pub fn validate(&self) -> Result<()> {
         refuse(self.idle_timeout.is_zero(), "`idle_timeout` is zero: every session would be over")?;
         refuse(self.absolute_timeout < self.idle_timeout, ABSOLUTE_FIRST)?;
+        let anonymous = [self.anonymous_idle_timeout, self.anonymous_absolute_timeout];
+        refuse(anonymous.contains(&Some(Duration::ZERO)), "an anonymous timeout is zero")?;
         refuse(self.touch_share == 0, "`touch_share` is zero: take 1 or more")?;
         refuse(self.sweep_limit == 0, "`sweep_limit` is zero: take 1 or more")?;
         refuse(self.data_bytes_max > DATA_BYTES_MAX, "`data_bytes_max` is over 16 MiB")?;
@@ -298,6 +308,30 @@ mod duration {
     }
 }
 
+/// As `duration`, where there may be none.
+mod optional_duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Text(#[serde(with = "super::duration")] Duration);
+
+    #[expect(clippy::ref_option, reason = "the shape serde asks for")]
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.map(Text).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<Text>::deserialize(from)?.map(|Text(duration)| duration))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,6 +348,7 @@ mod tests {
     fn a_configuration_survives_its_text() {
         let mut config = Config { idle_timeout: Duration::from_millis(1_500), ..Config::default() };
         config.cookie.domain = Some("example.org".into());
+        config.anonymous_idle_timeout = Some(Duration::from_secs(600));
         let text = toml::to_string(&config).unwrap();
         assert_eq!(toml::from_str::<Config>(&text).unwrap(), config);
     }
@@ -345,7 +380,8 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        let wrong: [fn(&mut Config); 11] = [
+        let wrong: [fn(&mut Config); 12] = [
+            |c| c.anonymous_idle_timeout = Some(Duration::ZERO),
             |c| c.idle_timeout = Duration::ZERO,
             |c| c.absolute_timeout = Duration::from_secs(1),
             |c| c.touch_share = 0,

@@ -3,6 +3,8 @@
 mod changes;
 mod clock;
 mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod cookie;
 mod engine;
 mod error;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::clock::later;
+use crate::clock::{later, truncated};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Data, Owner, PreviousSecret, RETIRED_MAX, Record, RetiredSecret, Version};
@@ -120,12 +120,69 @@ pub(crate) struct Wish {
     pub(crate) login: Option<Login>,
     pub(crate) rotate: bool,
     pub(crate) reauthenticate: Option<u8>,
+    /// The level to go down to. Like a logout it is carried out whatever becomes of the response.
+    pub(crate) lower: Option<u8>,
+    pub(crate) lifetime: Lifetime,
+}
+
+/// How long this one session is to live, where that differs from the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    pub(crate) idle: Option<Idle>,
+    pub(crate) ends: Option<Ends>,
+    /// Whether the cookie is to outlive the browser; a change needs a new cookie.
+    pub(crate) persistent: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Idle {
+    Unchecked,
+    For(Duration),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    In(Duration),
+    At(SystemTime),
+}
+
+impl Lifetime {
+    /// `record` with this lifetime, counted from `now`.
+    pub(crate) fn given_to(self, mut record: Record, now: SystemTime) -> Record {
+        match self.idle {
+            Some(Idle::Unchecked) => record.idle_timeout = None,
+            Some(Idle::For(duration)) => record.idle_timeout = Some(duration),
+            None => {}
+        }
+        match self.ends {
+            Some(Ends::In(duration)) => record.absolute_deadline = later(now, duration),
+            Some(Ends::At(instant)) => record.absolute_deadline = truncated(instant),
+            None => {}
+        }
+        record.persistent = self.persistent.unwrap_or(record.persistent);
+        record
+    }
 }
 
 impl Wish {
     /// Whether it asks for a new secret.
     pub(crate) fn rotates(&self) -> bool {
-        self.rotate || self.reauthenticate.is_some()
+        self.rotate || self.reauthenticate.is_some() || self.lifetime.persistent.is_some()
+    }
+
+    /// Whether it asks anything of a session that goes on.
+    pub(crate) fn changes_record(&self) -> bool {
+        self.rotates() || self.lower.is_some() || self.lifetime != Lifetime::default()
+    }
+
+    /// Whether no earlier state may be read again once it is granted.
+    pub(crate) fn is_final(&self) -> bool {
+        self.rotates() || self.lower.is_some()
+    }
+
+    /// Drops all but what must happen whatever becomes of the response.
+    pub(crate) fn drop_but_lowering(&mut self) {
+        *self = Self { lower: self.lower, ..Self::default() };
     }
 
     /// Drops what only the current secret may ask for, and a mere rotation along with it.
@@ -135,10 +192,11 @@ impl Wish {
     pub(crate) fn without_authority(&mut self) -> Result<()> {
         // Another request rotated first; its answer carries the new cookie, so the wish is granted.
         self.rotate = false;
-        if self.login.is_some() || self.reauthenticate.is_some() {
+        let extends = self.lifetime != Lifetime::default();
+        if self.login.is_some() || self.reauthenticate.is_some() || extends {
             return Err(Error::new(
                 ErrorKind::Superseded,
-                "only the newest token may log in or step up; this one was rotated away",
+                "only the newest token may log in, step up or set a lifetime; this one was rotated away",
             ));
         }
         Ok(())
@@ -167,8 +225,9 @@ pub(crate) fn anonymous(
     config: &Config,
     now: SystemTime,
 ) -> Record {
-    let (idle, absolute) = (Some(config.idle_timeout), config.absolute_timeout);
-    let mut record = Record::new(fresh.id, fresh.hash, now, idle, absolute);
+    let idle = config.anonymous_idle_timeout.unwrap_or(config.idle_timeout);
+    let absolute = config.anonymous_absolute_timeout.unwrap_or(config.absolute_timeout);
+    let mut record = Record::new(fresh.id, fresh.hash, now, Some(idle), absolute);
     record.client_address = client.address;
     record.user_agent = client.user_agent;
     record.data = data;
@@ -183,8 +242,11 @@ pub(crate) fn logged_in(
     login: &Login,
     began_at: SystemTime,
     mut record: Record,
+    config: &Config,
     now: SystemTime,
 ) -> Result<Record> {
+    record.idle_timeout = Some(config.idle_timeout);
+    record.absolute_deadline = later(now, config.absolute_timeout);
     record.owner = Some(login.owner()?);
     record.level = login.level;
     record.authenticated_at = Some(record.created_at);
@@ -258,10 +320,17 @@ pub(crate) fn reauthenticated(
 ) -> Record {
     record.auth_epoch += 1;
     record.level = level;
-    record.authenticated_at = Some(crate::clock::truncated(now));
+    record.authenticated_at = Some(truncated(now));
     if !record.persistent {
         record.absolute_deadline = later(now, config.absolute_timeout);
     }
+    record
+}
+
+/// Takes authority away: the level goes down, and earlier secrets open nothing any more.
+pub(crate) fn lowered(mut record: Record, level: u8) -> Record {
+    record.auth_epoch += 1;
+    record.level = record.level.min(level);
     record
 }
 
@@ -385,18 +454,58 @@ mod tests {
 
     #[test]
     fn remember_me_lasts_as_asked_and_is_explicit() {
-        let plain = logged_in(&"ann".into(), at(999), record(), at(1000)).unwrap();
+        let plain =
+            logged_in(&"ann".into(), at(999), record(), &Config::default(), at(1000)).unwrap();
         assert_eq!(cookie_life(&plain, at(1000)), None);
         let login = Login::new("ann").remember_for(Duration::from_secs(500));
-        let lasting = logged_in(&login, at(999), record(), at(1000)).unwrap();
+        let lasting = logged_in(&login, at(999), record(), &Config::default(), at(1000)).unwrap();
         assert_eq!(cookie_life(&lasting, at(1100)), Some(Duration::from_secs(400)));
         assert_eq!(lasting.deadline(), at(1500));
     }
 
     #[test]
+    fn anonymous_sessions_may_live_shorter() {
+        let anonymous_idle_timeout = Some(Duration::from_secs(10));
+        let anonymous_absolute_timeout = Some(Duration::from_secs(20));
+        let config =
+            Config { anonymous_idle_timeout, anonymous_absolute_timeout, ..Config::default() };
+        let fresh = Fresh { id: SessionId::from_bytes([1; 16]), hash: hash(0) };
+        let before = anonymous(fresh, Data::new(), KeptClient::default(), &config, at(1000));
+        assert_eq!((before.deadline(), before.absolute_deadline), (at(1010), at(1020)));
+        let after = logged_in(&"ann".into(), at(1000), before, &config, at(1000)).unwrap();
+        assert_eq!(after.deadline(), at(1000) + config.idle_timeout);
+        assert_eq!(after.absolute_deadline, at(1000) + config.absolute_timeout);
+    }
+
+    #[test]
+    fn a_lifetime_replaces_what_it_names_and_nothing_else() {
+        let (before, now) = (record(), at(2000));
+        assert_eq!(Lifetime::default().given_to(before.clone(), now), before);
+        let idle = Lifetime { idle: Some(Idle::For(GRACE)), ..Lifetime::default() };
+        assert_eq!(idle.given_to(before.clone(), now).idle_timeout, Some(GRACE));
+        let ends = Lifetime { ends: Some(Ends::In(GRACE)), ..Lifetime::default() };
+        assert_eq!(ends.given_to(before.clone(), now).absolute_deadline, at(2060));
+        let until = Lifetime {
+            idle: Some(Idle::Unchecked),
+            ends: Some(Ends::At(at(9000))),
+            persistent: Some(true),
+        };
+        let lasting = until.given_to(before, now);
+        assert_eq!((lasting.deadline(), lasting.persistent), (at(9000), true));
+    }
+
+    #[test]
+    fn lowering_takes_levels_away_and_never_gives_one() {
+        let base = Record { level: 2, ..record() };
+        assert_eq!(lowered(base.clone(), 1).level, 1);
+        assert_eq!(lowered(base.clone(), 3).level, 2);
+        assert_eq!(lowered(base.clone(), 1).auth_epoch, base.auth_epoch + 1);
+    }
+
+    #[test]
     fn a_login_needs_a_name() {
         assert_eq!(
-            logged_in(&"".into(), at(1), record(), at(2)).unwrap_err().kind(),
+            logged_in(&"".into(), at(1), record(), &Config::default(), at(2)).unwrap_err().kind(),
             ErrorKind::Value
         );
     }

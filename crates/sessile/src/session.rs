@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::{Mode, Slot};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Login;
+use crate::plan::{Ends, Idle, Lifetime, Login};
 use crate::record::{Data, Owner, Record};
 use crate::token::SessionId;
 
@@ -164,6 +164,46 @@ impl Session {
     /// [`ErrorKind::Config`] when nobody is logged in.
     pub fn reauthenticate(&self, level: u8) -> Result<()> {
         self.slot.reauthenticate(level)
+    }
+
+    /// Takes authority away: the session's level goes down to `level`, and earlier secrets open
+    /// nothing from then on. Like a logout it is carried out whatever the response's status.
+    pub fn lower(&self, level: u8) -> Result<()> {
+        self.slot.lower(level)
+    }
+
+    /// Lets this session end `duration` after the commit, whatever its use.
+    #[doc(alias = "set_expiry")]
+    pub fn expire_in(&self, duration: Duration) -> Result<()> {
+        self.slot.live(|lifetime| lifetime.ends = Some(Ends::In(duration)))
+    }
+
+    /// Lets this session end at `instant`, whatever its use. An instant that has passed ends it with
+    /// the commit.
+    pub fn expire_at(&self, instant: SystemTime) -> Result<()> {
+        self.slot.live(|lifetime| lifetime.ends = Some(Ends::At(instant)))
+    }
+
+    /// Lets this session end when it was not used for `duration`; with `None` only its absolute
+    /// deadline counts, so that a forgotten browser stays signed in until then.
+    pub fn expire_when_idle_for(&self, duration: impl Into<Option<Duration>>) -> Result<()> {
+        let idle = duration.into().map_or(Idle::Unchecked, Idle::For);
+        self.slot.live(|lifetime| lifetime.idle = Some(idle))
+    }
+
+    /// Lets this session outlive the browser, used or not, for `duration`; replaces the secret,
+    /// because the cookie is set anew. Browsers keep a cookie for at most 400 days.
+    pub fn remember_for(&self, duration: Duration) -> Result<()> {
+        self.slot.live(|lifetime| {
+            let (idle, ends) = (Some(Idle::Unchecked), Some(Ends::In(duration)));
+            *lifetime = Lifetime { idle, ends, persistent: Some(true) };
+        })
+    }
+
+    /// Lets the browser forget this session when it closes; replaces the secret, because the cookie
+    /// is set anew. Deadlines stay as they are.
+    pub fn forget_with_browser(&self) -> Result<()> {
+        self.slot.live(|lifetime| lifetime.persistent = Some(false))
     }
 
     /// Whether the owner proved who they are within the last `age`.

@@ -95,10 +95,10 @@ impl Engine {
         let ((token, fresh), now) = (self.new_token()?, self.now());
         let record = plan::anonymous(fresh, data, self.kept(&work.visitor), &self.config, now);
         let record = match login {
-            Some(login) => plan::logged_in(login, work.began_at, record, now)?,
+            Some(login) => plan::logged_in(login, work.began_at, record, &self.config, now)?,
             None => record,
         };
-        Ok((token, record))
+        Ok((token, work.wish.lifetime.given_to(record, now)))
     }
 
     async fn insert(&self, record: &Record, login: Option<&Login>) -> Result<()> {
@@ -143,7 +143,7 @@ impl Engine {
         let mut contest = Contest::new(self, read.id);
         loop {
             let next = self.next_state(&live, data, &work.wish, fresh.as_ref())?;
-            let durability = match work.wish.rotates() {
+            let durability = match work.wish.is_final() {
                 true => self.config.final_durability(),
                 false => self.config.data_durability,
             };
@@ -188,7 +188,10 @@ impl Engine {
         if let Some(level) = wish.reauthenticate {
             next = plan::reauthenticated(next, level, &self.config, now);
         }
-        Ok(next)
+        if let Some(level) = wish.lower {
+            next = plan::lowered(next, level);
+        }
+        Ok(wish.lifetime.given_to(next, now))
     }
 
     fn saved(
@@ -329,7 +332,7 @@ impl Engine {
 
 impl Work {
     fn changes_record(&self) -> bool {
-        !self.changes.is_empty() || self.wish.rotates()
+        !self.changes.is_empty() || self.wish.changes_record()
     }
 
     /// Whether anything would be in a session made for it: removing from nothing makes none.

@@ -17,7 +17,7 @@ use super::{Engine, Visitor};
 use crate::changes::{Changes, Closure};
 use crate::cookie::{self, CookieChange, Presented};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{Authority, Login, Wish, check_size};
+use crate::plan::{Authority, Lifetime, Login, Wish, check_size};
 use crate::record::{Data, Record};
 use crate::store::{Loaded, Ticket};
 use crate::token::{SecretHash, SessionId};
@@ -229,12 +229,27 @@ impl Slot {
         self.wish(|wish| wish.reauthenticate = Some(level))
     }
 
+    pub(crate) fn lower(&self, level: u8) -> Result<()> {
+        let mut state = self.state();
+        state.check_open()?;
+        let lowest = state.wish.lower.map_or(level, |asked| asked.min(level));
+        state.wish.lower = Some(lowest);
+        Ok(())
+    }
+
+    /// Asks for a lifetime. One that needs no new cookie may be given by the application itself.
+    pub(crate) fn live(&self, change: impl FnOnce(&mut Lifetime)) -> Result<()> {
+        self.wish(|wish| change(&mut wish.lifetime))
+    }
+
     fn wish(&self, make: impl FnOnce(&mut Wish)) -> Result<()> {
         let mut state = self.state();
         state.check_open()?;
-        state.check_browser()?;
         let mut wish = state.wish.clone();
         make(&mut wish);
+        if wish.login.is_some() || wish.rotates() {
+            state.check_browser()?;
+        }
         if state.is_previous() {
             wish.without_authority()?;
         }
@@ -382,8 +397,9 @@ impl State {
     }
 
     fn has_work(&self) -> bool {
-        let rotates = self.wish.rotates() && matches!(self.standing, Standing::Live(_));
-        !self.changes.is_empty() || self.logs_out || self.wish.login.is_some() || rotates
+        let live = matches!(self.standing, Standing::Live(_));
+        let wishes = self.wish.login.is_some() || live && self.wish.changes_record();
+        wishes || self.logs_out || !self.changes.is_empty()
     }
 
     fn data(&self) -> &Data {
@@ -424,7 +440,7 @@ impl State {
 
     fn drop_wishes(&mut self) {
         self.changes = Changes::default();
-        self.wish = Wish::default();
+        self.wish.drop_but_lowering();
         self.edited = None;
     }
 }

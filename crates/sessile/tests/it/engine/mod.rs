@@ -78,6 +78,10 @@ engine_laws! {
     idle_and_absolute_deadlines_are_exact
     use_is_noted_and_keeps_the_session_alive
     remember_me_sets_a_lasting_cookie
+    a_session_lives_as_long_as_its_handler_says
+    a_lifetime_in_the_past_ends_the_session
+    remembering_later_sets_a_new_cookie
+    lowering_is_carried_out_with_a_5xx_and_ends_earlier_secrets
     devices_are_listed_with_the_current_one_marked
     revoking_needs_the_right_owner
     revoke_all_spares_the_exception

@@ -120,3 +120,19 @@ pub(crate) async fn a_step_up_needs_a_login(place: &Place) {
     let visit = server.visit(&cookie).await;
     assert_eq!(kind_of(visit.session.reauthenticate(2)), Some(ErrorKind::Config));
 }
+
+pub(crate) async fn lowering_is_carried_out_with_a_5xx_and_ends_earlier_secrets(place: &Place) {
+    let server = Server::new(place);
+    let old = server.signed_in("ann").await;
+    let visit = server.visit(&old).await;
+    visit.session.reauthenticate(5).unwrap();
+    let new = visit.finish().await.unwrap().unwrap();
+    let before = rotate(&server, &new).await;
+    let visit = server.visit(&before).await;
+    visit.session.insert("key", "dropped").unwrap();
+    visit.session.lower(1).unwrap();
+    visit.finish_with(http::StatusCode::INTERNAL_SERVER_ERROR).await.0.unwrap();
+    assert_eq!(server.id(&new).await, None, "a secret in its grace lost its authority");
+    let session = server.visit(&before).await.session;
+    assert_eq!((session.record().unwrap().level, session.contains("key")), (1, false));
+}

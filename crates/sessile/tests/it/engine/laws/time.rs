@@ -1,8 +1,10 @@
 //! Deadlines are exact; use is noted without a rewrite.
 
+use std::time::SystemTime;
+
 use http::header::SET_COOKIE;
 use http::{HeaderMap, StatusCode};
-use sessile::Login;
+use sessile::{Clock, Login};
 
 use crate::engine::Place;
 use crate::engine::harness::{Server, secs};
@@ -51,6 +53,54 @@ pub(crate) async fn remember_me_sets_a_lasting_cookie(place: &Place) {
     server.clock.advance(secs(29 * 86_400));
     let cookie = header.split(';').next().unwrap();
     assert_eq!(server.owner(cookie).await.as_deref(), Some("ann"));
+}
+
+pub(crate) async fn a_session_lives_as_long_as_its_handler_says(place: &Place) {
+    let server = Server::with(place, |config| config.idle_timeout = secs(100));
+    let wishes: [(fn(&sessile::Session, SystemTime) -> sessile::Result<()>, u64); 3] = [
+        (|session, _| session.expire_in(secs(40)), 40),
+        (|session, now| session.expire_at(now + secs(50)), 50),
+        (|session, _| session.expire_when_idle_for(secs(60)), 60),
+    ];
+    for (wish, lasts) in wishes {
+        let cookie = server.write("", "key", "value").await;
+        let visit = server.visit(&cookie).await;
+        wish(&visit.session, server.clock.now()).unwrap();
+        assert_eq!(visit.finish().await.unwrap(), None, "a lifetime needs no new cookie");
+        let deadline = server.visit(&cookie).await.session.record().unwrap().deadline();
+        assert_eq!(deadline, server.clock.now() + secs(lasts));
+    }
+    let cookie = server.write("", "key", "value").await;
+    let visit = server.visit(&cookie).await;
+    visit.session.expire_when_idle_for(None).unwrap();
+    visit.finish().await.unwrap();
+    server.clock.advance(secs(1_000));
+    assert!(server.id(&cookie).await.is_some(), "the idle check is off");
+}
+
+pub(crate) async fn a_lifetime_in_the_past_ends_the_session(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "value").await;
+    let visit = server.visit(&cookie).await;
+    visit.session.expire_at(server.clock.now() - secs(1)).unwrap();
+    visit.finish().await.unwrap();
+    assert_eq!(server.id(&cookie).await, None);
+}
+
+pub(crate) async fn remembering_later_sets_a_new_cookie(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.signed_in("ann").await;
+    let visit = server.visit(&cookie).await;
+    visit.session.remember_for(secs(86_400)).unwrap();
+    let lasting = visit.finish().await.unwrap().expect("the cookie is set anew");
+    server.clock.advance(secs(86_399));
+    let visit = server.visit(&lasting).await;
+    assert!(visit.session.record().unwrap().persistent);
+    visit.session.forget_with_browser().unwrap();
+    let brief = visit.finish().await.unwrap().unwrap();
+    assert!(!server.visit(&brief).await.session.record().unwrap().persistent);
+    server.clock.advance(secs(1));
+    assert_eq!(server.id(&brief).await, None, "the deadline stayed");
 }
 
 pub(crate) async fn sweeping_removes_the_expired(place: &Place) {
