@@ -3,6 +3,7 @@
 //! Everything can be loaded with serde; a duration is written `"30m"`, `"12h"`, `"60s"`, `"250ms"`,
 //! `"7d"`, or as a whole number of seconds. Unknown names are refused.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,17 @@ pub struct Config {
     /// Whether an insert over bytes that changed since this request read them is refused with
     /// `Overwrote`, rather than told by an event. Default no.
     pub refuse_overwrites: bool,
+    /// What the use of a secret past its grace does to the session. Default [`OnReplay::Tell`].
+    pub on_replay: OnReplay,
+    /// What a request from another address does to a session that keeps one; compared as far as
+    /// `client_address` keeps it. Default [`OnOtherAddress::Allow`]: people roam.
+    pub on_other_address: OnOtherAddress,
+    /// The most live sessions of one owner. Default no limit.
+    pub sessions_per_owner: Option<NonZeroUsize>,
+    /// What happens at a login over that limit. Default [`OnOwnerLimit::EndOldest`].
+    pub on_owner_limit: OnOwnerLimit,
+    /// What a request gets while the store cannot be read. Default [`OnOutage::Refuse`].
+    pub on_outage: OnOutage,
     /// How often expired sessions are removed in the background; zero turns it off. Default 60
     /// seconds.
     #[serde(with = "duration")]
@@ -91,6 +103,11 @@ impl Default for Config {
             data_durability: Durability::Process,
             security_durability: Durability::Power,
             refuse_overwrites: false,
+            on_replay: OnReplay::Tell,
+            on_other_address: OnOtherAddress::Allow,
+            sessions_per_owner: None,
+            on_owner_limit: OnOwnerLimit::EndOldest,
+            on_outage: OnOutage::Refuse,
             sweep_interval: Duration::from_secs(60),
             sweep_limit: 1_000,
             client_address: Keep::Truncated,
@@ -113,6 +130,8 @@ impl Config {
         refuse(self.touch_share == 0, "`touch_share` is zero: take 1 or more")?;
         refuse(self.sweep_limit == 0, "`sweep_limit` is zero: take 1 or more")?;
         refuse(self.data_bytes_max > DATA_BYTES_MAX, "`data_bytes_max` is over 16 MiB")?;
+        let bound = self.on_other_address != OnOtherAddress::Allow;
+        refuse(bound && self.client_address == Keep::Off, BOUND_TO_NOTHING)?;
         self.cookie.validate()
     }
 
@@ -127,6 +146,9 @@ impl Config {
 
 const DATA_BYTES_MAX: usize = 16 * 1024 * 1024;
 const ABSOLUTE_FIRST: &str = "`absolute_timeout` is shorter than `idle_timeout`: lower the latter";
+
+const BOUND_TO_NOTHING: &str =
+    "`on_other_address` compares what `client_address = off` does not keep";
 
 fn refuse(wrong: bool, why: &'static str) -> Result<()> {
     if wrong { Err(Error::new(ErrorKind::Config, why)) } else { Ok(()) }
@@ -143,6 +165,55 @@ pub enum Keep {
     Truncated,
     /// All of an address; the first 512 bytes of a user agent.
     Full,
+}
+
+/// What becomes of a session whose replaced secret is presented after its grace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnReplay {
+    /// It lives on; the event tells.
+    Tell,
+    /// It ends: either the owner or a thief held a stale copy, and nobody can say which. A browser
+    /// restored from a backup ends its session too.
+    End,
+}
+
+/// What becomes of a request from another address than the session began at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnOtherAddress {
+    /// It is answered as any other.
+    Allow,
+    /// It is answered as any other; the event tells.
+    Tell,
+    /// It is answered as nobody's. The session lives on where it began.
+    Refuse,
+    /// It is answered as nobody's, and the session ends.
+    End,
+}
+
+/// What happens at a login when the owner has as many sessions as allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnOwnerLimit {
+    /// The owner's oldest sessions end.
+    EndOldest,
+    /// The login is refused with `OwnerLimit`.
+    RefuseNew,
+}
+
+/// What a request gets while the store cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnOutage {
+    /// The error, which answers 503.
+    Refuse,
+    /// An empty session that reads as nobody's. Whatever would be written is refused.
+    ReadAsNobody,
 }
 
 /// The session cookie. `HttpOnly` always; the rest by configuration that cannot contradict itself.
@@ -380,7 +451,11 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        let wrong: [fn(&mut Config); 12] = [
+        let wrong: [fn(&mut Config); 13] = [
+            |c| {
+                c.client_address = Keep::Off;
+                c.on_other_address = OnOtherAddress::Refuse;
+            },
             |c| c.anonymous_idle_timeout = Some(Duration::ZERO),
             |c| c.idle_timeout = Duration::ZERO,
             |c| c.absolute_timeout = Duration::from_secs(1),

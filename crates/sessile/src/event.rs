@@ -48,6 +48,8 @@ pub enum Event {
     Replayed(SessionId),
     /// A secret that never belonged to the session was presented: a guess.
     Refused(SessionId),
+    /// A session was used from another address than it began at.
+    OtherAddress(SessionId),
     /// A save had to be repeated on a newer version.
     Conflict {
         /// Which session.
@@ -89,6 +91,7 @@ impl Event {
             | Self::Superseded(id)
             | Self::Replayed(id)
             | Self::Refused(id)
+            | Self::OtherAddress(id)
             | Self::Conflict { id, .. }
             | Self::Overwrote { id, .. }
             | Self::WriteRefused(id)
@@ -115,6 +118,7 @@ impl Event {
             Self::Superseded(_) => "superseded",
             Self::Replayed(_) => "replayed",
             Self::Refused(_) => "refused",
+            Self::OtherAddress(_) => "other_address",
             Self::Conflict { .. } => "conflict",
             Self::Overwrote { .. } => "overwrote",
             Self::WriteRefused(_) => "write_refused",

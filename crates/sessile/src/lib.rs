@@ -2,6 +2,7 @@
 
 mod changes;
 mod clock;
+mod codec;
 mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -18,7 +19,9 @@ mod token;
 mod web;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{Config, CookieConfig, Keep, Prefix, SameSite};
+pub use config::{
+    Config, CookieConfig, Keep, OnOtherAddress, OnOutage, OnOwnerLimit, OnReplay, Prefix, SameSite,
+};
 pub use engine::{
     Client, Device, DevicePage, Exchange, SessionHandle, Sessions, SessionsBuilder, Swept,
 };

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
-use super::slot::{Live, Standing};
+use super::slot::{Live, Standing, unreadable};
 use super::{Engine, Visitor};
 use crate::changes::Changes;
 use crate::cookie::CookieChange;
@@ -48,6 +48,9 @@ const CONFLICTS_BEFORE_TURNS: u32 = 3;
 impl Engine {
     /// Carries out `work`: endings first, which no later failure undoes.
     pub(super) async fn carry_out(&self, mut work: Work, ticket: &mut Ticket) -> Result<Settled> {
+        if matches!(work.standing, Standing::Unreadable) {
+            return Err(unreadable());
+        }
         for id in &work.endings {
             self.log_out(*id).await?;
         }
@@ -81,6 +84,8 @@ impl Engine {
         let data = work.edited.take().unwrap_or_default();
         let (token, record) = self.first_state(&work, login, data)?;
         self.insert(&record, login).await?;
+        self.admit_to_owner(&record, None).await?;
+        self.end_surplus(&record).await?;
         Ok(self.begun(token, record, None))
     }
 
@@ -229,8 +234,12 @@ impl Engine {
         let (token, new) = self.first_state(&work, Some(login), data)?;
         self.insert(&new, Some(login)).await?;
         let (id, replaced) = (new.id, live.record.id);
+        self.admit_to_owner(&new, Some(replaced)).await?;
         match self.retire(&mut work.changes, live, login, new, ticket).await {
-            Ok(new) => Ok(self.begun(token, new, Some(replaced))),
+            Ok(new) => {
+                self.end_surplus(&new).await?;
+                Ok(self.begun(token, new, Some(replaced)))
+            }
             Err(error) => {
                 self.undo(id).await;
                 Err(error)
@@ -289,7 +298,7 @@ impl Engine {
     }
 
     /// Removes a record whose token nobody got. What remains after a failure expires by itself.
-    async fn undo(&self, id: SessionId) {
+    pub(super) async fn undo(&self, id: SessionId) {
         if let Err(error) = self.store.delete(id, self.config.security_durability).await {
             self.failed(error);
         }

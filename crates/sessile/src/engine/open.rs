@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Engine;
 use super::slot::{Live, Mode, Standing};
+use super::{Engine, Visitor};
 use crate::clock::later;
+use crate::config::{OnOtherAddress, OnOutage, OnReplay};
 use crate::cookie::CookieChange;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::expiry::touch_is_due;
 use crate::plan::{Authority, Judgement, judge};
+use crate::record::Record;
 use crate::store::{Access, Loaded, Ticket};
 use crate::token::{SecretHash, SessionId, Token};
 
@@ -26,21 +28,61 @@ impl Engine {
     /// Looks up the candidates until one opens a session.
     ///
     /// A failed look-up ends the search: it must not be taken for "nobody" by what follows.
-    pub(super) async fn open(&self, tokens: &[Token], mode: Mode) -> Result<(Standing, Ticket)> {
+    pub(super) async fn open(
+        &self,
+        tokens: &[Token],
+        mode: Mode,
+        visitor: &Visitor,
+    ) -> Result<(Standing, Ticket)> {
         let mut standing = Standing::Nobody;
         for token in tokens {
             let hash = token.secret().hash(self.store.namespace());
-            match self.look_up(token.id(), &hash, mode).await? {
-                Found::Nothing => {}
-                Found::Superseded => standing = Standing::Superseded,
-                Found::Live(loaded, authority) => {
-                    let record = Arc::new(loaded.record);
-                    let live = Live { record, authority, hash: Some(hash) };
-                    return Ok((Standing::Live(live), loaded.ticket));
+            match self.look_up(token.id(), &hash, mode).await {
+                Ok(Found::Nothing) => {}
+                Ok(Found::Superseded) => standing = Standing::Superseded,
+                Ok(Found::Live(loaded, authority)) => {
+                    if self.admits(&loaded.record, visitor).await? {
+                        let record = Arc::new(loaded.record);
+                        let live = Live { record, authority, hash: Some(hash) };
+                        return Ok((Standing::Live(live), loaded.ticket));
+                    }
+                    self.release(loaded.ticket).await;
                 }
+                Err(error) if self.passes(&error) => standing = Standing::Unreadable,
+                Err(error) => return Err(error),
             }
         }
         Ok((standing, Ticket::none()))
+    }
+
+    /// Whether the configuration lets a request go on as nobody's after this failure.
+    fn passes(&self, error: &Error) -> bool {
+        let outage = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NewerFormat);
+        outage && self.config.on_outage == OnOutage::ReadAsNobody
+    }
+
+    /// Whether a visitor at this address may use the session, as far as the record keeps one.
+    async fn admits(&self, record: &Record, visitor: &Visitor) -> Result<bool> {
+        let choice = self.config.on_other_address;
+        let began_at = record.client_address.as_ref();
+        let elsewhere = began_at.is_some() && self.kept(visitor).address.as_ref() != began_at;
+        if choice == OnOtherAddress::Allow || !elsewhere {
+            return Ok(true);
+        }
+        self.notify(&Event::OtherAddress(record.id));
+        if choice == OnOtherAddress::End {
+            self.end(record.id).await?;
+        }
+        Ok(choice == OnOtherAddress::Tell)
+    }
+
+    /// Ends a session for what was presented in its name.
+    pub(super) async fn end(&self, id: SessionId) -> Result<()> {
+        let deleted = self.store.delete(id, self.config.security_durability).await;
+        if deleted.map_err(|error| self.failed(error))? {
+            self.notify(&Event::Revoked(id));
+        }
+        Ok(())
     }
 
     /// The secret is verified before a lock is asked for, and again once it was had.
@@ -66,7 +108,7 @@ impl Engine {
     async fn load(&self, id: SessionId, hash: &SecretHash, access: Access) -> Result<Found> {
         let now = self.now();
         match self.store.load(id, now, access).await {
-            Ok(Some(loaded)) => Ok(self.judged(loaded, hash, now).await),
+            Ok(Some(loaded)) => self.judged(loaded, hash, now).await,
             Ok(None) => Ok(self.found_nothing(&Event::Unknown(id))),
             // The store has set it aside: to the browser it is a session that is no more.
             Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -81,20 +123,24 @@ impl Engine {
         Found::Nothing
     }
 
-    async fn judged(&self, loaded: Loaded, hash: &SecretHash, now: SystemTime) -> Found {
+    async fn judged(&self, loaded: Loaded, hash: &SecretHash, now: SystemTime) -> Result<Found> {
         let id = loaded.record.id;
-        let (event, found) = match judge(&loaded.record, hash, now) {
+        let judgement = judge(&loaded.record, hash, now);
+        let (event, found) = match judgement {
             Judgement::Current => {
-                return Found::Live(self.touched(loaded, now).await, Authority::Current);
+                return Ok(Found::Live(self.touched(loaded, now).await, Authority::Current));
             }
-            Judgement::Previous => return Found::Live(loaded, Authority::Previous),
+            Judgement::Previous => return Ok(Found::Live(loaded, Authority::Previous)),
             Judgement::Superseded => (Event::Superseded(id), Found::Superseded),
             Judgement::Replayed => (Event::Replayed(id), Found::Nothing),
             Judgement::Refused => (Event::Refused(id), Found::Nothing),
         };
         self.notify(&event);
         self.release(loaded.ticket).await;
-        found
+        if judgement == Judgement::Replayed && self.config.on_replay == OnReplay::End {
+            self.end(id).await?;
+        }
+        Ok(found)
     }
 
     /// Notes the use, if that is due. Best effort: a failed touch fails no request.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Sessions, Slot};
-use crate::error::{Error, Result};
+use super::{Engine, Sessions, Slot};
+use crate::config::OnOwnerLimit;
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::record::{Owner, Summary};
+use crate::record::{Owner, Record, Summary};
 use crate::session::Session;
 use crate::store::{Access, Scope};
 use crate::token::SessionId;
@@ -103,5 +104,68 @@ impl Sessions {
         let sessions = deleted.map_err(|error| engine.failed(error))?;
         engine.notify(&Event::OwnerRevoked { owner, sessions });
         Ok(sessions)
+    }
+}
+
+impl Engine {
+    /// Undoes a login that is over its owner's limit, where new ones are to be refused.
+    ///
+    /// Judged after the record is written and by (created, ID), so that of several logins at once
+    /// all agree which are over the limit.
+    pub(super) async fn admit_to_owner(
+        &self,
+        new: &Record,
+        replaced: Option<SessionId>,
+    ) -> Result<()> {
+        let contenders = self.contenders(new, replaced, OnOwnerLimit::RefuseNew).await?;
+        let Some((ids, limit)) = contenders else { return Ok(()) };
+        if !ids.iter().skip(limit).any(|id| *id == new.id) {
+            return Ok(());
+        }
+        self.undo(new.id).await;
+        Err(Error::new(
+            ErrorKind::OwnerLimit,
+            "the owner has as many sessions as `sessions_per_owner` allows; one must end first",
+        ))
+    }
+
+    /// Ends the oldest sessions of an owner over the limit, where old ones are to go.
+    pub(super) async fn end_surplus(&self, new: &Record) -> Result<()> {
+        let contenders = self.contenders(new, None, OnOwnerLimit::EndOldest).await?;
+        let Some((ids, limit)) = contenders else { return Ok(()) };
+        for id in &ids[..ids.len().saturating_sub(limit)] {
+            self.end(*id).await?;
+        }
+        Ok(())
+    }
+
+    /// The owner's sessions, oldest first, and how many may stay; `None` where `choice` is not made.
+    async fn contenders(
+        &self,
+        new: &Record,
+        replaced: Option<SessionId>,
+        choice: OnOwnerLimit,
+    ) -> Result<Option<(Vec<SessionId>, usize)>> {
+        let chosen =
+            self.config.sessions_per_owner.filter(|_| self.config.on_owner_limit == choice);
+        let (Some(limit), Some(owner)) = (chosen, &new.owner) else { return Ok(None) };
+        let mut all = self.all_of(owner).await?;
+        all.retain(|session| Some(session.id) != replaced);
+        all.sort_by_key(|session| (session.created_at, session.id));
+        Ok(Some((all.iter().map(|session| session.id).collect(), limit.get())))
+    }
+
+    async fn all_of(&self, owner: &Owner) -> Result<Vec<Summary>> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let scope = Scope::Owner(owner);
+            let page = self.store.list(scope, self.now(), after, DEVICES_PER_PAGE).await;
+            let page = page.map_err(|error| self.failed(error))?;
+            all.extend(page.sessions);
+            after = page.next;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
     }
 }

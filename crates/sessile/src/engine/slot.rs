@@ -81,6 +81,8 @@ pub(crate) enum Standing {
     Nobody,
     /// A login or a step-up replaced it moments ago.
     Superseded,
+    /// The store could not be read, and the configuration lets the request go on as nobody's.
+    Unreadable,
     Live(Live),
 }
 
@@ -129,7 +131,8 @@ impl Slot {
         }
         // Going up: what the lower mode held goes first, so that we never wait for ourselves.
         self.engine.release(std::mem::take(&mut io.ticket)).await;
-        let (standing, ticket) = self.engine.open(&self.presented.tokens, mode).await?;
+        let (standing, ticket) =
+            self.engine.open(&self.presented.tokens, mode, &self.visitor).await?;
         *io = Io { mode: Some(mode), ticket };
         self.state().rebase(standing)
     }
@@ -260,8 +263,14 @@ impl Slot {
     pub(crate) fn invalidate(&self) -> Result<()> {
         let mut state = self.state();
         state.check_open()?;
-        if let Standing::Live(live) = std::mem::take(&mut state.standing) {
-            state.endings.push(live.record.id);
+        match std::mem::take(&mut state.standing) {
+            Standing::Live(live) => state.endings.push(live.record.id),
+            // Nobody knows which session to end; to remove the cookie would only look like it.
+            Standing::Unreadable => {
+                state.standing = Standing::Unreadable;
+                return Err(unreadable());
+            }
+            Standing::Nobody | Standing::Superseded => {}
         }
         state.drop_wishes();
         state.logs_out = true;
@@ -365,6 +374,11 @@ impl Drop for Committing<'_> {
             state.phase = Phase::Broken;
         }
     }
+}
+
+/// Why nothing is written for a request that goes on although its session could not be read.
+pub(super) fn unreadable() -> Error {
+    Error::new(ErrorKind::Unavailable, "the session could not be read, so nothing is written to it")
 }
 
 impl State {

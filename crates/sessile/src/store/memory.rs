@@ -44,7 +44,7 @@ impl MemoryStore {
     /// Makes an empty store of the namespace `sessile`.
     pub fn new() -> Self {
         let unused = Self { namespace: "".into(), table: Arc::default(), place: Arc::default() };
-        unused.with_namespace("sessile")
+        unused.with_namespace("default")
     }
 
     /// Turns this handle to another namespace of the same memory.

@@ -1,7 +1,10 @@
 //! Where records live, and the contract every store keeps.
 
+#[cfg(feature = "file")]
+pub mod file;
 mod memory;
 mod shared;
+mod url;
 
 use std::any::Any;
 use std::fmt;
@@ -13,7 +16,10 @@ use crate::error::Result;
 use crate::record::{Owner, Record, Summary, Version};
 use crate::token::SessionId;
 
-pub use memory::MemoryStore;
+#[cfg(feature = "file")]
+pub use self::file::FileStore;
+pub use self::memory::MemoryStore;
+pub use self::url::open;
 
 /// A place where records live.
 ///

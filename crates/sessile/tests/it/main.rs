@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps an error fails and shows it")]
 
 mod engine;
+mod format;
 #[cfg(feature = "conformance")]
 mod stores;
 #[cfg(feature = "axum")]

@@ -20,6 +20,13 @@ fn memory() -> Place {
     Place { store: Arc::new(MemoryStore::new()), _kept: None }
 }
 
+#[cfg(feature = "file")]
+fn files() -> Place {
+    let root = tempfile::tempdir().unwrap();
+    let store = sessile::store::FileStore::open(root.path().join("sessions")).unwrap();
+    Place { store: Arc::new(store), _kept: Some(root) }
+}
+
 /// Stamps every law into a named test per store.
 macro_rules! engine_laws {
     ($($law:ident)*) => {
@@ -27,6 +34,14 @@ macro_rules! engine_laws {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $law() {
                 super::laws::$law(&super::memory()).await;
+            })*
+        }
+
+        #[cfg(feature = "file")]
+        mod on_files {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::laws::$law(&super::files()).await;
             })*
         }
     };
@@ -85,6 +100,11 @@ engine_laws! {
     devices_are_listed_with_the_current_one_marked
     revoking_needs_the_right_owner
     revoke_all_spares_the_exception
+    logins_over_the_limit_end_the_oldest
+    logins_over_the_limit_are_refused_when_asked
+    a_replay_ends_the_session_when_asked
+    another_address_is_refused_or_told_or_ends_as_asked
+    an_outage_reads_as_nobody_when_asked_and_writes_nothing
     a_session_is_found_by_its_id_and_written_by_commit
     commit_shows_the_committed_value
     a_commit_that_is_dropped_half_way_refuses_to_go_on

@@ -6,6 +6,7 @@ mod logout;
 mod merge;
 mod opening;
 mod owners;
+mod policies;
 mod rotation;
 mod time;
 
@@ -15,5 +16,6 @@ pub(crate) use logout::*;
 pub(crate) use merge::*;
 pub(crate) use opening::*;
 pub(crate) use owners::*;
+pub(crate) use policies::*;
 pub(crate) use rotation::*;
 pub(crate) use time::*;

@@ -1,0 +1,352 @@
+//! Every change of a session file: create, update, touch, delete. Each under the commit lock.
+//!
+//! The danger is a way back: a session that a crash, a race or a full disk brings to an older state
+//! or back to life. So the newest state is never overwritten, a deletion is itself a newer state,
+//! and what was promised to be final stands in both slots.
+
+use std::io;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::Doing;
+use super::core::{Attempt, Core, Judged, Locked, page_of, patiently, wait_for};
+use super::owners::Admission;
+use super::page::{self, Page, Side, State, TOUCH_WORD_AT};
+use super::sys::{File, For};
+use crate::codec::{Head, encode_body, is_owned};
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::{Owner, Record, Version};
+use crate::store::{Created, Durability, Updated};
+use crate::token::SessionId;
+
+/// How much behind the last live region is worth a call to give it back.
+const SPARE_BYTES_MAX: u64 = 64 * 1024;
+
+/// A committed update, and the owner whose list the session leaves by it.
+#[derive(Debug)]
+pub(super) struct Committed {
+    pub(super) updated: Updated,
+    pub(super) left: Option<Owner>,
+}
+
+impl From<Updated> for Committed {
+    fn from(updated: Updated) -> Self {
+        Self { updated, left: None }
+    }
+}
+
+/// What a deletion came to.
+#[derive(Debug)]
+pub(super) enum Deletion {
+    /// There was no session.
+    Absent,
+    /// The caller did not want this one to go.
+    Spared(Box<Record>),
+    /// It ended; it belonged to this owner.
+    Done(Option<Owner>),
+}
+
+impl Core {
+    /// Writes a record that must not exist yet. Its owner's index knows it before anyone can see it.
+    pub(super) fn create(&self, record: &Record, durability: Durability) -> Result<Created> {
+        let durability = self.durability(durability);
+        let Some(owner) = &record.owner else { return self.create_record(record, durability) };
+        let admission = self.owners.admit(owner, record, durability)?;
+        if admission == Admission::Refused {
+            return Ok(Created::Revoked);
+        }
+        let created = self.create_record(record, durability);
+        if matches!(created, Ok(Created::New)) {
+            return self.confirm(owner, record, durability);
+        }
+        if admission == Admission::Added {
+            // Best effort: a ghost in the index is healed by the next list.
+            let _ = self.owners.remove(owner, &[record.id]);
+        }
+        created
+    }
+
+    /// Looks again whether the owner's sessions were ended while this record was written. Whoever
+    /// ends them lists after they wrote the instant: they see the record, or we see the instant.
+    fn confirm(&self, owner: &Owner, record: &Record, durability: Durability) -> Result<Created> {
+        if !self.owners.is_revoked(owner, record.login_began_at)? {
+            return Ok(Created::New);
+        }
+        self.delete(record.id, durability)?;
+        Ok(Created::Revoked)
+    }
+
+    fn create_record(&self, record: &Record, durability: Durability) -> Result<Created> {
+        let body = encode_body(record, record.used_at)?;
+        // An entry without a record is dropped when it is due; a record without an entry waits a
+        // day for the back-stop.
+        self.log.append(record.id, record.deadline(), record.used_at)?;
+        let file = match self.records.create(record.id) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Ok(Created::Exists);
+            }
+            file => file.doing("cannot create a session file")?,
+        };
+        match self.write_first(&file, record, body, durability) {
+            Ok(()) => Ok(Created::New),
+            Err(error) => {
+                // The first error is the one to report; what stays behind is an unfinished create.
+                let _ = self.records.unlink(record.id, &file);
+                Err(error)
+            }
+        }
+    }
+
+    /// Fills a new file: the tail, then the whole page at once. The lock keeps a reader who finds the
+    /// page half-way from calling it damaged.
+    fn write_first(
+        &self,
+        file: &File,
+        record: &Record,
+        body: Vec<u8>,
+        durability: Durability,
+    ) -> Result<()> {
+        wait_for(|| file.try_lock().doing("cannot lock a new session file"))?;
+        let write = page::plan(None, record.id, record.version, body);
+        write_tail(file, &write).doing("cannot write a new session file")?;
+        file.write_at(&Page::first(&write.slot), 0).doing("cannot write a new session file")?;
+        if durability >= Durability::Power {
+            file.sync_data().doing("cannot sync a new session file")?;
+            self.records.sync_name(record.id).doing("cannot sync a session directory")?;
+        }
+        file.unlock().doing("cannot unlock a new session file")
+    }
+
+    /// Replaces the state of version `expected`.
+    ///
+    /// A file in `kept` is used, and closed by a successful write: the close frees the commit lock.
+    pub(super) fn update(
+        &self,
+        record: &Record,
+        expected: Version,
+        durability: Durability,
+        kept: &mut Option<Arc<File>>,
+    ) -> Result<Attempt<Committed>> {
+        if record.version <= expected {
+            return Err(Error::new(ErrorKind::Value, "an update carries a greater version"));
+        }
+        let locked = match self.lock(record.id, kept)? {
+            Attempt::Busy => return Ok(Attempt::Busy),
+            Attempt::Done(None) => return Ok(Attempt::Done(Updated::Gone.into())),
+            Attempt::Done(Some(locked)) => locked,
+        };
+        let committed =
+            self.update_locked(record, expected, self.durability(durability), &locked)?;
+        if matches!(committed.updated, Updated::Conflict(_)) {
+            *kept = Some(Arc::clone(&locked.file));
+        }
+        Ok(Attempt::Done(committed))
+    }
+
+    fn update_locked(
+        &self,
+        record: &Record,
+        expected: Version,
+        durability: Durability,
+        locked: &Locked,
+    ) -> Result<Committed> {
+        let read = page_of(&locked.file)?;
+        if let (Ok(Some(page)), true) = (&read, record.owner.is_some())
+            && let Some(newest) = page.expected_in_tail(record.id, expected)
+        {
+            return replace(locked, record, page, newest, durability, None);
+        }
+        let (page, state) = match self.judge_page(&locked.file, record.id, read)? {
+            Judged::Live(page, state) => (page, state),
+            Judged::Unfinished | Judged::Ended => return Ok(Updated::Gone.into()),
+        };
+        if state.head.version != expected {
+            let current = self.record(&locked.file, record.id, &page, &state)?;
+            return Ok(current.map_or(Updated::Gone, |it| Updated::Conflict(Box::new(it))).into());
+        }
+        let left = if record.owner.is_none() && is_owned(&state.body) {
+            state.record(&page)?.owner
+        } else {
+            None
+        };
+        replace(locked, record, &page, (state.side, state.head), durability, left)
+    }
+
+    /// Notes a use, unless a later one is known; gives whether the session was there.
+    pub(super) fn touch(
+        &self,
+        id: SessionId,
+        used_at: SystemTime,
+        kept: &mut Option<Arc<File>>,
+    ) -> Result<bool> {
+        let locked = match self.lock(id, kept)? {
+            // Somebody is writing this very moment, which is a use. Nobody waits for a touch.
+            Attempt::Busy => return Ok(true),
+            Attempt::Done(None) => return Ok(false),
+            Attempt::Done(Some(locked)) => locked,
+        };
+        *kept = Some(Arc::clone(&locked.file));
+        let Judged::Live(page, state) = self.judge(&locked.file, id)? else { return Ok(false) };
+        let Some(record) = self.record(&locked.file, id, &page, &state)? else { return Ok(false) };
+        if record.is_expired(used_at) {
+            return Ok(false);
+        }
+        if used_at > record.used_at {
+            let word = page::touch_word(id, record.created_at, used_at);
+            let written = locked.file.write_at(&word.to_le_bytes(), TOUCH_WORD_AT);
+            written.doing("cannot touch a session file")?;
+        }
+        Ok(true)
+    }
+
+    /// Ends the session of `id`, and removes it from its owner's index afterwards.
+    pub(super) fn delete(&self, id: SessionId, durability: Durability) -> Result<bool> {
+        match self.delete_if(id, durability, &|_| true)? {
+            Deletion::Done(Some(owner)) => self.owners.remove(&owner, &[id]).map(|()| true),
+            Deletion::Done(None) => Ok(true),
+            Deletion::Absent | Deletion::Spared(_) => Ok(false),
+        }
+    }
+
+    /// Ends the session of `id` if `wanted` says so of the newest state, as read under its lock.
+    pub(super) fn delete_if(
+        &self,
+        id: SessionId,
+        durability: Durability,
+        wanted: &dyn Fn(&Record) -> bool,
+    ) -> Result<Deletion> {
+        let durability = self.durability(durability);
+        let mut kept = None;
+        match patiently(|| self.lock(id, &mut kept))? {
+            Some(locked) => self.delete_locked(id, durability, wanted, &locked),
+            None => Ok(Deletion::Absent),
+        }
+    }
+
+    fn delete_locked(
+        &self,
+        id: SessionId,
+        durability: Durability,
+        wanted: &dyn Fn(&Record) -> bool,
+        locked: &Locked,
+    ) -> Result<Deletion> {
+        let (page, state) = match self.judge(&locked.file, id) {
+            Ok(Judged::Live(page, state)) => (page, state),
+            Ok(Judged::Unfinished) => return Ok(Deletion::Absent),
+            // Whoever wrote the tombstone may have died before it was synced.
+            Ok(Judged::Ended) => {
+                return self.remove_buried(id, durability, locked).map(|()| Deletion::Absent);
+            }
+            // Setting it aside took it out of its place, which is all that its user asked for.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.sync_removal(id, durability)?;
+                return Ok(Deletion::Done(None));
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(record) = self.record(&locked.file, id, &page, &state)? else {
+            return Ok(Deletion::Absent);
+        };
+        if !wanted(&record) {
+            return Ok(Deletion::Spared(Box::new(record)));
+        }
+        let buried = bury(&locked.file, id, &state);
+        if buried.is_ok() {
+            self.remove_buried(id, durability, locked)?;
+        } else {
+            // A full disk that copies on write has no room for a tombstone. The missing name, synced,
+            // says as much, and whoever holds the file open finds that it has none.
+            self.records.unlink(id, &locked.file)?;
+            self.sync_removal(id, durability)?;
+        }
+        Ok(Deletion::Done(record.owner))
+    }
+
+    /// Makes a tombstone last, which alone makes the deletion last, and then removes the file.
+    fn remove_buried(&self, id: SessionId, durability: Durability, locked: &Locked) -> Result<()> {
+        if durability >= Durability::Power {
+            locked.file.sync_data().doing("cannot sync the end of a session")?;
+        }
+        self.records.unlink(id, &locked.file)
+    }
+
+    fn sync_removal(&self, id: SessionId, durability: Durability) -> Result<()> {
+        if durability < Durability::Power {
+            return Ok(());
+        }
+        self.records.sync_name(id).doing("cannot sync a session directory")
+    }
+
+    /// Removes a file without a session in it: an unfinished create, or a tombstone left behind.
+    pub(super) fn remove_husk(
+        &self,
+        id: SessionId,
+        is_old: &dyn Fn(SystemTime) -> bool,
+    ) -> Result<()> {
+        let file = self.records.open(id, For::Writing).doing("cannot open a session file")?;
+        let Some(file) = file else { return Ok(()) };
+        if !file.try_lock().doing("cannot lock a session file")? {
+            return Ok(());
+        }
+        let meta = file.meta().doing("cannot look at a session file")?;
+        match self.judge(&file, id)? {
+            Judged::Unfinished if is_old(meta.modified_at) => self.records.unlink(id, &file),
+            Judged::Ended => self.records.unlink(id, &file),
+            Judged::Unfinished | Judged::Live(..) => Ok(()),
+        }
+    }
+}
+
+/// Writes `record` beside the newest state.
+fn replace(
+    locked: &Locked,
+    record: &Record,
+    page: &Page,
+    newest: (Side, Head),
+    durability: Durability,
+    left: Option<Owner>,
+) -> Result<Committed> {
+    let touched_at = page.touched_at(record.id, record.created_at);
+    let body = encode_body(record, touched_at.map_or(record.used_at, |at| at.max(record.used_at)))?;
+    let write = page::plan(Some(&newest), record.id, record.version, body);
+    write_state(&locked.file, &write, durability)?;
+    if locked.meta.bytes >= write.live_bytes + SPARE_BYTES_MAX {
+        // The record is committed: space that stays allocated is no reason to say otherwise.
+        let _ = locked.file.set_bytes(write.live_bytes);
+    }
+    Ok(Committed { updated: Updated::Written, left })
+}
+
+/// Writes a state, the tail before the slot that points to it, as durably as is asked.
+///
+/// After a failed sync the system may have dropped the pages and call the next sync good: there is
+/// no second one, and the caller learns that the outcome is unknown.
+fn write_state(file: &File, write: &page::Write, durability: Durability) -> Result<()> {
+    write_tail(file, write).doing("cannot write a session file")?;
+    write_slot(file, write, write.side)?;
+    if durability >= Durability::Power {
+        file.sync_data().doing("cannot sync a session file")?;
+    }
+    if durability >= Durability::Final {
+        // In both slots, one after the other: no damage to either lets an older state be read.
+        write_slot(file, write, write.side.other())?;
+        file.sync_data().doing("cannot sync a session file")?;
+    }
+    Ok(())
+}
+
+fn write_slot(file: &File, write: &page::Write, side: Side) -> Result<()> {
+    file.write_at(&write.slot, side.at() as u64).doing("cannot write a session file")
+}
+
+fn write_tail(file: &File, write: &page::Write) -> io::Result<()> {
+    write.tail.as_ref().map_or(Ok(()), |tail| file.write_at(&tail.body, tail.at))
+}
+
+/// Writes a tombstone into both slots, the older one first: at no moment is the newest state that a
+/// reader can find one from before the deletion and then one from after it and back.
+fn bury(file: &File, id: SessionId, newest: &State) -> io::Result<()> {
+    let tombstone = Head::tombstone(id, newest.head.version.next()).encode();
+    file.write_at(&tombstone, newest.side.other().at() as u64)?;
+    file.write_at(&tombstone, newest.side.at() as u64)
+}

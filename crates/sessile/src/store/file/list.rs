@@ -1,0 +1,136 @@
+//! Lists: one owner's sessions by their index, everybody's by the directories.
+
+use std::time::SystemTime;
+
+use super::Doing;
+use super::commit::Deletion;
+use super::core::Core;
+use super::records::SHARDS;
+use super::sys::For;
+use crate::error::{ErrorKind, Result};
+use crate::record::{Owner, Record, Summary};
+use crate::store::{Durability, Page};
+use crate::token::SessionId;
+
+impl Core {
+    /// Lists the live sessions of `owner`, and heals their index of old ghosts.
+    pub(super) fn list_owner(
+        &self,
+        owner: &Owner,
+        now: SystemTime,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Result<Page> {
+        let entries = self.owners.list(owner)?;
+        let mut page = Listing::new(now, limit);
+        let mut ghosts = false;
+        for entry in entries.iter().filter(|entry| Some(entry.id) > after) {
+            if page.is_full() {
+                break;
+            }
+            let record = self.load_listed(entry.id)?;
+            let record = record.filter(|record| record.owner.as_ref() == Some(owner));
+            ghosts |= record.is_none() && entry.is_old(now);
+            page.add(record.as_ref());
+        }
+        if ghosts || entries.is_empty() {
+            self.owners.heal(owner, now, &|id| self.is_ghost(id, owner))?;
+        }
+        Ok(page.done())
+    }
+
+    /// Lists all live sessions.
+    pub(super) fn list_all(
+        &self,
+        now: SystemTime,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Result<Page> {
+        let mut page = Listing::new(now, limit);
+        let first = after.map_or(0, |id| id.as_bytes()[0]);
+        for shard in first..=(SHARDS - 1) as u8 {
+            let ids = self.records.ids(shard).doing("cannot read a session directory")?;
+            for id in ids.into_iter().filter(|id| Some(*id) > after) {
+                if page.is_full() {
+                    return Ok(page.done());
+                }
+                page.add(self.load_listed(id)?.as_ref());
+            }
+        }
+        Ok(page.done())
+    }
+
+    /// Ends all sessions of `owner` but one, those of logins in flight included.
+    pub(super) fn delete_owner(
+        &self,
+        owner: &Owner,
+        except: Option<SessionId>,
+        not_before: SystemTime,
+        durability: Durability,
+    ) -> Result<u64> {
+        let ids = self.owners.revoke(owner, not_before, self.durability(durability))?;
+        let is_theirs = |record: &Record| record.owner.as_ref() == Some(owner);
+        let mut deleted = Vec::new();
+        let mut failed = None;
+        for id in ids.into_iter().filter(|id| Some(*id) != except) {
+            match self.delete_if(id, durability, &is_theirs) {
+                Ok(Deletion::Done(_)) => deleted.push(id),
+                Ok(Deletion::Absent | Deletion::Spared(_)) => {}
+                // The others are ended all the same, and then the caller is told.
+                Err(error) => failed = Some(error),
+            }
+        }
+        self.owners.remove(owner, &deleted)?;
+        failed.map_or(Ok(deleted.len() as u64), Err)
+    }
+
+    /// The record of `id` for a list, which one damaged or newer record must not make fail.
+    fn load_listed(&self, id: SessionId) -> Result<Option<Record>> {
+        match self.load(id, For::Reading) {
+            Ok(opened) => Ok(opened.map(|opened| opened.record)),
+            Err(error) if is_one_records_trouble(error.kind()) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether an index entry stands for no session of its owner. A record that cannot be read may
+    /// be one.
+    fn is_ghost(&self, id: SessionId, owner: &Owner) -> Result<bool> {
+        match self.load(id, For::Reading) {
+            Ok(opened) => Ok(opened.is_none_or(|it| it.record.owner.as_ref() != Some(owner))),
+            Err(error) if is_one_records_trouble(error.kind()) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn is_one_records_trouble(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Corrupt | ErrorKind::NewerFormat | ErrorKind::Contended)
+}
+
+/// A page of a list that is being filled.
+struct Listing {
+    now: SystemTime,
+    limit: usize,
+    sessions: Vec<Summary>,
+}
+
+impl Listing {
+    fn new(now: SystemTime, limit: usize) -> Self {
+        Self { now, limit, sessions: Vec::new() }
+    }
+
+    fn is_full(&self) -> bool {
+        self.sessions.len() >= self.limit
+    }
+
+    fn add(&mut self, record: Option<&Record>) {
+        let live = record.filter(|record| !record.superseded && !record.is_expired(self.now));
+        self.sessions.extend(live.map(Record::summary));
+    }
+
+    fn done(self) -> Page {
+        let next = if self.is_full() { self.sessions.last().map(|last| last.id) } else { None };
+        Page::new(self.sessions, next)
+    }
+}

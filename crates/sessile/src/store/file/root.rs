@@ -1,0 +1,204 @@
+//! The root directory: made private, checked before anything in it is believed.
+//!
+//! Whoever can write into the root can plant a session, and whoever can list it knows how many there
+//! are. A root that others may write to is refused, and the refusal names the mend.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+
+use super::sys::{self, Dir, For, Meta};
+use super::{Doing, Options};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The key that turns owners into file names; it never leaves the root.
+pub(super) type Key = [u8; 32];
+
+const KEY_NAME: &str = "sessile.key";
+const WRITABLE_BY_GROUP: u32 = 0o020;
+const WRITABLE_BY_OTHERS: u32 = 0o002;
+
+/// The directories of one namespace, open, and the key of the root they lie in.
+#[derive(Debug)]
+pub(super) struct Root {
+    pub(super) path: PathBuf,
+    pub(super) key: Key,
+    pub(super) records: Dir,
+    pub(super) expiry: Dir,
+    pub(super) owners: Dir,
+    pub(super) corrupt: Dir,
+}
+
+impl Root {
+    /// Opens the root at `path`, and makes what is missing of it.
+    pub(super) fn open(path: &Path, options: &Options) -> Result<Self> {
+        check_namespace(&options.namespace)?;
+        let root = open_checked(path, options)?;
+        let key = read_or_make_key(&root)?;
+        let namespace = subdirectory(&root, &options.namespace)?;
+        let opened = Self {
+            path: path.to_owned(),
+            key,
+            records: subdirectory(&namespace, "records")?,
+            expiry: subdirectory(&namespace, "expiry")?,
+            owners: subdirectory(&namespace, "owners")?,
+            corrupt: subdirectory(&namespace, "corrupt")?,
+        };
+        // A record that is promised to survive the loss of power lies below these names.
+        for dir in [&namespace, &root] {
+            dir.sync().doing("cannot sync the session directory")?;
+        }
+        Ok(opened)
+    }
+}
+
+fn check_namespace(namespace: &str) -> Result<()> {
+    let known = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    if (1..=64).contains(&namespace.len()) && namespace.bytes().all(known) {
+        return Ok(());
+    }
+    Err(config(format!("{namespace:?} is no namespace: take 1 to 64 of a-z, 0-9, \"_\" and \"-\"")))
+}
+
+fn subdirectory(parent: &Dir, name: &str) -> Result<Dir> {
+    parent.make_dir(name).doing("cannot make a subdirectory of the session directory")?;
+    parent.open_dir(name).doing("cannot open a subdirectory of the session directory")
+}
+
+fn open_checked(path: &Path, options: &Options) -> Result<Dir> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).or_else(exists_already).map_err(
+        |error| {
+            config(format!("cannot make {}; make it yourself, mode 700", path.display()))
+                .with_source(error)
+        },
+    )?;
+    let meta = sys::look_at(path).doing("cannot look at the session directory")?;
+    match meta {
+        Some(meta) if meta.is_symlink() => Err(config(format!(
+            "{} is a symbolic link; name the directory it points to",
+            path.display()
+        ))),
+        Some(meta) if meta.is_dir() => open_own(path, options),
+        _ => Err(config(format!("{} is not a directory; name one", path.display()))),
+    }
+}
+
+/// What is there is judged next, with a clearer message than the system's.
+fn exists_already(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
+}
+
+fn open_own(path: &Path, options: &Options) -> Result<Dir> {
+    let dir = Dir::open(path).doing("cannot open the session directory")?;
+    let meta = dir.meta().doing("cannot look at the session directory")?;
+    check_owner(path, &meta, options)?;
+    check_permissions(path, &meta, options)?;
+    check_file_system(path, &dir, options)?;
+    Ok(dir)
+}
+
+/// A volume that an orchestrator gave to a group belongs to the superuser.
+fn check_owner(path: &Path, meta: &Meta, options: &Options) -> Result<()> {
+    let user = sys::user();
+    if meta.uid == user || (options.allow_group && meta.uid == 0) {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(config(format!(
+        "{path} belongs to user {}, not to {user}; run: chown {user} {path}",
+        meta.uid
+    )))
+}
+
+fn check_permissions(path: &Path, meta: &Meta, options: &Options) -> Result<()> {
+    let refused = if options.allow_group {
+        WRITABLE_BY_OTHERS
+    } else {
+        WRITABLE_BY_OTHERS | WRITABLE_BY_GROUP
+    };
+    let permissions = meta.permissions();
+    if permissions & refused == 0 {
+        return Ok(());
+    }
+    let path = path.display();
+    let option = if permissions & refused == WRITABLE_BY_GROUP {
+        " (or allow_group(true), for a volume shared by its group)"
+    } else {
+        ""
+    };
+    Err(config(format!(
+        "{path} may be written by others (mode {permissions:o}); run: chmod 700 {path}{option}"
+    )))
+}
+
+fn check_file_system(path: &Path, dir: &Dir, options: &Options) -> Result<()> {
+    let system = dir.file_system().doing("cannot tell the file system of the session directory")?;
+    if options.allow_any_file_system || system.is_known_good() {
+        return Ok(());
+    }
+    Err(config(format!(
+        "{} lies on a file system ({}) whose locks and syncs are not known to hold; put it on ext4, \
+         xfs, btrfs, zfs, f2fs or tmpfs, or say allow_any_file_system(true)",
+        path.display(),
+        system.name()
+    )))
+}
+
+/// Reads the key; the first process to come makes it.
+fn read_or_make_key(root: &Dir) -> Result<Key> {
+    if let Some(key) = read_key(root)? {
+        return Ok(key);
+    }
+    make_key(root)?;
+    read_key(root)?.ok_or_else(|| config(format!("{KEY_NAME} vanished while it was made")))
+}
+
+fn read_key(root: &Dir) -> Result<Option<Key>> {
+    let file = match root.open_file(KEY_NAME, For::Reading) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.doing("cannot open sessile.key")?,
+    };
+    let mut key = [0; 33];
+    match file.read_at(&mut key, 0).doing("cannot read sessile.key")? {
+        32 => Ok(key[..32].try_into().ok()),
+        _ => Err(config(format!(
+            "{KEY_NAME} is damaged: restore it from a backup, or remove it together with the \
+             directory \"owners\" of every namespace"
+        ))),
+    }
+}
+
+/// Writes the key under a name of our own and links it to its place: of two processes that start at
+/// once one links first, and both then read the same whole key.
+fn make_key(root: &Dir) -> Result<()> {
+    let bytes = random::<40>()?;
+    let (key, suffix) = bytes.split_at(32);
+    let draft = format!("{KEY_NAME}.{}", HEXLOWER.encode(suffix));
+    let made = write_key(root, &draft, key);
+    // The draft is ours alone: what became of the key does not depend on its removal.
+    let _ = root.unlink(&draft);
+    made.doing("cannot write sessile.key")
+}
+
+fn write_key(root: &Dir, draft: &str, key: &[u8]) -> io::Result<()> {
+    let file = root.create_file(draft)?;
+    file.write_at(key, 0)?;
+    file.sync_data()?;
+    root.link(draft, KEY_NAME).or_else(exists_already)?;
+    root.sync()
+}
+
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::new(ErrorKind::Random, "the operating system gave no randomness").with_source(error)
+    })?;
+    Ok(bytes)
+}
+
+fn config(message: String) -> Error {
+    Error::new(ErrorKind::Config, message)
+}

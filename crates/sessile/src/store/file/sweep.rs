@@ -1,0 +1,197 @@
+//! Clean-up: the buckets of the expiry log that fell due, and a slow patrol for what they miss.
+//!
+//! Only what expired more than five minutes ago is removed, judged again under its lock: a request
+//! that is still at work, or a clock that is a little wrong, loses nothing. Expiry itself is exact
+//! wherever a record is read, swept or not.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use super::Doing;
+use super::commit::Deletion;
+use super::core::Core;
+use super::expiry_log::{Bucket, GRACE};
+use super::records::SHARDS;
+use crate::clock::{later, millis};
+use crate::error::{ErrorKind, Result};
+use crate::record::{Owner, Record};
+use crate::store::{Durability, Expired};
+use crate::token::SessionId;
+
+/// Entries are worked off, and cut off, so many at a time.
+const BATCH: usize = 64;
+
+/// How many entries are looked at for each record that may be removed: most that fell due have been
+/// used since.
+const LOOKS_PER_REMOVAL: usize = 4;
+
+/// How old a file without a session in it must be: an `O_EXCL` create shows empty for a moment.
+const HUSK_AGE: Duration = Duration::from_secs(10 * 60);
+
+/// How long the patrol stays in one directory: it is round once a day.
+const WATCH_MS: u64 = 24 * 60 * 60 * 1000 / SHARDS as u64;
+
+/// Where the patrol was last, as a count of watches since the epoch.
+#[derive(Debug, Default)]
+pub(super) struct Patrol(AtomicU64);
+
+impl Patrol {
+    /// The directory whose turn it is, once per watch.
+    fn next(&self, now: SystemTime) -> Option<u8> {
+        let watch = millis(now) / WATCH_MS;
+        let before = self.0.swap(watch, Ordering::Relaxed);
+        (before != watch).then_some((watch % SHARDS as u64) as u8)
+    }
+}
+
+/// A clean-up under way.
+struct Sweep<'a> {
+    core: &'a Core,
+    now: SystemTime,
+    limit: usize,
+    looks_left: usize,
+    expired: Expired,
+}
+
+impl Core {
+    /// Removes at most `limit` records that expired more than five minutes before `now`.
+    pub(super) fn delete_expired(&self, now: SystemTime, limit: usize) -> Result<Expired> {
+        let looks_left = limit.saturating_mul(LOOKS_PER_REMOVAL).saturating_add(BATCH);
+        let expired = Expired::default();
+        let mut sweep = Sweep { core: self, now, limit, looks_left, expired };
+        for bucket in self.log.due(now)? {
+            if sweep.is_full() {
+                sweep.expired.more = true;
+                return Ok(sweep.expired);
+            }
+            if let Some(bucket) = self.log.open(bucket)? {
+                sweep.work_off(bucket)?;
+            }
+        }
+        if let Some(shard) = self.patrol.next(now) {
+            sweep.patrol(shard)?;
+        }
+        Ok(sweep.expired)
+    }
+}
+
+impl Sweep<'_> {
+    fn is_full(&self) -> bool {
+        self.expired.removed.len() >= self.limit || self.looks_left == 0
+    }
+
+    fn work_off(&mut self, mut bucket: Bucket) -> Result<()> {
+        while !bucket.is_empty() {
+            let Some(rest) = self.batch(&bucket)? else { return Ok(()) };
+            bucket.truncate(rest)?;
+            if self.is_full() && !bucket.is_empty() {
+                self.expired.more = true;
+                return Ok(());
+            }
+        }
+        self.core.log.remove(&bucket)
+    }
+
+    /// Handles the last entries, and gives how many bytes of others remain before them.
+    fn batch(&mut self, bucket: &Bucket) -> Result<Option<u64>> {
+        let mut rest = None;
+        for (at, id) in bucket.last(BATCH.min(self.looks_left.max(1)))? {
+            if self.expired.removed.len() >= self.limit {
+                break;
+            }
+            if let Some(id) = id {
+                self.look_at(id, true)?;
+            }
+            self.looks_left = self.looks_left.saturating_sub(1);
+            rest = Some(at);
+        }
+        self.expired.more |= rest.is_none();
+        Ok(rest)
+    }
+
+    /// Removes a record that is long expired; files another under its deadline anew, if asked.
+    fn look_at(&mut self, id: SessionId, file_anew: bool) -> Result<()> {
+        let now = self.now;
+        let is_long_expired = |record: &Record| later(record.deadline(), GRACE) < now;
+        match self.core.delete_if(id, Durability::Process, &is_long_expired) {
+            Ok(Deletion::Done(owner)) => self.note(id, owner),
+            Ok(Deletion::Spared(record)) if file_anew => {
+                self.core.log.append(id, record.deadline(), now)
+            }
+            Ok(Deletion::Spared(_) | Deletion::Absent) => Ok(()),
+            Err(error) => self.go_on_after(error, id, file_anew),
+        }
+    }
+
+    fn note(&mut self, id: SessionId, owner: Option<Owner>) -> Result<()> {
+        if let Some(owner) = &owner {
+            self.core.owners.remove(owner, &[id])?;
+            self.core.owners.heal(owner, self.now, &|_| Ok(false))?;
+        }
+        self.expired.removed.push((id, owner));
+        Ok(())
+    }
+
+    /// One bad record stops nobody's clean-up: a damaged one is out of the way by now, one that is
+    /// locked or newer than this release comes up again later. A failing disk is another matter.
+    fn go_on_after(
+        &self,
+        error: crate::error::Error,
+        id: SessionId,
+        file_anew: bool,
+    ) -> Result<()> {
+        match error.kind() {
+            ErrorKind::Corrupt => Ok(()),
+            ErrorKind::Contended | ErrorKind::NewerFormat if file_anew => {
+                self.core.log.append(id, later(self.now, 2 * GRACE), self.now)
+            }
+            ErrorKind::Contended | ErrorKind::NewerFormat => Ok(()),
+            _ => Err(error),
+        }
+    }
+
+    /// Looks at every file of one directory: at tombstones and unfinished creates that a crash left
+    /// behind, and at expired records whose log entry was lost.
+    fn patrol(&mut self, shard: u8) -> Result<()> {
+        let ids = self.core.records.ids(shard).doing("cannot read a session directory")?;
+        for id in ids {
+            if self.expired.removed.len() >= self.limit {
+                return Ok(());
+            }
+            self.patrol_file(id)?;
+        }
+        Ok(())
+    }
+
+    fn patrol_file(&mut self, id: SessionId) -> Result<()> {
+        let now = self.now;
+        let is_old = |modified_at| later(modified_at, HUSK_AGE) < now;
+        match self.core.load(id, super::sys::For::Reading) {
+            Ok(Some(opened)) if opened.record.is_expired(now) => self.look_at(id, false),
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => self.core.remove_husk(id, &is_old),
+            Err(error) => self.go_on_after(error, id, false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    #[test]
+    fn the_patrol_is_round_once_a_day() {
+        let patrol = Patrol::default();
+        let mut shards = Vec::new();
+        for minute in 1..=24 * 60 {
+            let now = UNIX_EPOCH + Duration::from_secs(1_767_225_600 + minute * 60);
+            shards.extend(patrol.next(now));
+            assert_eq!(patrol.next(now), None);
+        }
+        shards.sort_unstable();
+        shards.dedup();
+        assert_eq!(shards.len(), SHARDS);
+    }
+}

@@ -1,0 +1,130 @@
+//! Which store, chosen at deploy time by a URL.
+
+use std::sync::Arc;
+
+use super::{MemoryStore, Store};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Opens the store that `url` names.
+///
+/// - `memory:`: a [`MemoryStore`]; it dies with the process.
+/// - `file:///var/lib/shop/sessions?namespace=shop&sync=data`: a `FileStore`. The path is absolute
+///   and percent-encoded. `namespace` keeps applications apart, `sync=data` syncs every save,
+///   `group=allow` admits a directory its group may write to, `fs=any` admits any file system.
+///
+/// # Errors
+/// [`ErrorKind::Config`] for an unknown scheme, option or value; the message names those that are
+/// known. What else opening the store gives.
+pub fn open(url: &str) -> Result<Arc<dyn Store>> {
+    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+    let known = SCHEMES.iter().find(|(name, _)| *name == scheme);
+    let (_, open) = known.ok_or_else(|| unknown("store", scheme, SCHEMES.iter().map(|it| it.0)))?;
+    open(rest)
+}
+
+type Open = fn(&str) -> Result<Arc<dyn Store>>;
+
+const SCHEMES: &[(&str, Open)] = &[
+    #[cfg(feature = "file")]
+    ("file", file::open),
+    ("memory", memory),
+];
+
+fn memory(rest: &str) -> Result<Arc<dyn Store>> {
+    match rest {
+        "" => Ok(Arc::new(MemoryStore::new())),
+        _ => {
+            Err(Error::new(ErrorKind::Config, "a memory store has no name and no options: memory:"))
+        }
+    }
+}
+
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    let known = known.collect::<Vec<_>>().join(", ");
+    Error::new(ErrorKind::Config, format!("unknown {what} {name:?}; known are: {known}"))
+}
+
+#[cfg(feature = "file")]
+mod file {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::{Arc, Error, ErrorKind, Result, Store, unknown};
+    use crate::store::FileStore;
+    use crate::store::file::FileStoreBuilder;
+
+    const OPTIONS: [&str; 4] = ["namespace", "sync", "group", "fs"];
+
+    pub(super) fn open(rest: &str) -> Result<Arc<dyn Store>> {
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = path.strip_prefix("//").filter(|path| path.starts_with('/'));
+        let path = path.ok_or_else(relative)?;
+        let path: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+        let mut builder = FileStore::builder(OsStr::from_bytes(&path));
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            builder = with_option(builder, &name, &value)?;
+        }
+        Ok(Arc::new(builder.open()?))
+    }
+
+    /// A path relative to wherever the service happened to start is how sessions get lost.
+    fn relative() -> Error {
+        let mend = "a file store is named by an absolute path, as in file:///var/lib/app/sessions";
+        Error::new(ErrorKind::Config, mend)
+    }
+
+    fn with_option(builder: FileStoreBuilder, name: &str, value: &str) -> Result<FileStoreBuilder> {
+        match (name, value) {
+            ("namespace", _) => Ok(builder.namespace(value)),
+            ("sync", "data") => Ok(builder.sync_data(true)),
+            ("group", "allow") => Ok(builder.allow_group(true)),
+            ("fs", "any") => Ok(builder.allow_any_file_system(true)),
+            ("sync", _) => Err(unknown("value of \"sync\"", value, ["data"].into_iter())),
+            ("group", _) => Err(unknown("value of \"group\"", value, ["allow"].into_iter())),
+            ("fs", _) => Err(unknown("value of \"fs\"", value, ["any"].into_iter())),
+            _ => Err(unknown("option", name, OPTIONS.into_iter())),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "file"))]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str) -> String {
+        let error = open(url).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+        error.to_string()
+    }
+
+    #[test]
+    fn a_file_store_opens_by_its_url() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a b");
+        let encoded = path.display().to_string().replace(' ', "%20");
+        let url = format!("file://{encoded}?namespace=shop&sync=data&fs=any&group=allow");
+        assert_eq!(open(&url).unwrap().namespace(), "shop");
+        assert!(path.join("shop").is_dir());
+    }
+
+    #[test]
+    fn what_is_unknown_is_refused_with_what_is_known() {
+        assert!(refusal("ftp://host/").contains("known are: "));
+        assert!(refusal("file:///tmp/x?colour=red").contains("namespace, sync, group, fs"));
+        assert!(refusal("file:///tmp/x?sync=always").contains("data"));
+        assert!(refusal("").contains("unknown store"));
+    }
+
+    #[test]
+    fn a_memory_store_has_neither_name_nor_options() {
+        assert_eq!(open("memory:").unwrap().namespace(), "default");
+        assert!(refusal("memory:shop").contains("memory:"));
+    }
+
+    #[test]
+    fn a_relative_path_is_refused_with_the_mend() {
+        for url in ["file:sessions", "file://sessions", "file:", "file:/sessions"] {
+            assert!(refusal(url).contains("file:///var/lib"), "{url}");
+        }
+    }
+}

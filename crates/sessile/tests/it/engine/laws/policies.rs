@@ -1,0 +1,125 @@
+//! What a configuration may choose between.
+
+use std::num::NonZeroUsize;
+
+use http::{HeaderMap, HeaderValue, StatusCode};
+use sessile::{Client, ErrorKind, OnOtherAddress, OnOutage, OnOwnerLimit, OnReplay, SessionId};
+
+use crate::engine::Place;
+use crate::engine::harness::{Server, kind_of, secs};
+
+/// Signs in `n` times, a second apart.
+async fn sign_in(server: &Server, n: usize) -> Vec<String> {
+    let mut cookies = Vec::new();
+    for _ in 0..n {
+        cookies.push(server.signed_in("ann").await);
+        server.clock.advance(secs(1));
+    }
+    cookies
+}
+
+pub(crate) async fn logins_over_the_limit_end_the_oldest(place: &Place) {
+    let server = Server::with(place, |config| config.sessions_per_owner = NonZeroUsize::new(2));
+    let cookies = sign_in(&server, 4).await;
+    let mut live = Vec::new();
+    for cookie in &cookies {
+        live.push(server.id(cookie).await.is_some());
+    }
+    assert_eq!(live, [false, false, true, true]);
+    let bob = server.signed_in("bob").await;
+    assert!(server.id(&bob).await.is_some(), "owners are counted apart");
+}
+
+pub(crate) async fn logins_over_the_limit_are_refused_when_asked(place: &Place) {
+    let server = Server::with(place, |config| {
+        config.sessions_per_owner = NonZeroUsize::new(2);
+        config.on_owner_limit = OnOwnerLimit::RefuseNew;
+    });
+    let cookies = sign_in(&server, 2).await;
+    let anonymous = server.write("", "basket", "apple").await;
+    let third = server.visit(&anonymous).await;
+    third.session.login("ann").unwrap();
+    let (committed, set) = third.finish_with(StatusCode::OK).await;
+    assert_eq!((kind_of(committed), set), (Some(ErrorKind::OwnerLimit), None));
+    assert_eq!(server.read(&anonymous, "basket").await.as_deref(), Some("apple"));
+    // Logging in again in the same browser replaces a session, and is none too many.
+    let again = server.visit(&cookies[0]).await;
+    again.session.login("ann").unwrap();
+    again.finish().await.unwrap().expect("a new cookie");
+    assert_eq!(server.sessions.list("ann", None, None).await.unwrap().devices.len(), 2);
+}
+
+pub(crate) async fn a_replay_ends_the_session_when_asked(place: &Place) {
+    let server = Server::with(place, |config| config.on_replay = OnReplay::End);
+    let old = server.signed_in("ann").await;
+    let visit = server.visit(&old).await;
+    visit.session.rotate().unwrap();
+    let new = visit.finish().await.unwrap().unwrap();
+    let guess = sessile::Token::for_session(server.id(&new).await.unwrap()).unwrap();
+    server.clock.advance(secs(60));
+    server.visit(&format!("__Host-session={}", guess.reveal())).await;
+    assert!(server.id(&new).await.is_some(), "a guess never ends a session");
+    assert_eq!(server.id(&old).await, None);
+    assert_eq!(server.id(&new).await, None);
+    let names = server.events.take();
+    assert!(names.contains(&"replayed") && names.contains(&"revoked"), "{names:?}");
+}
+
+async fn id_at(server: &Server, cookie: &str, address: [u8; 4]) -> Option<SessionId> {
+    let headers =
+        HeaderMap::from_iter([(http::header::COOKIE, HeaderValue::from_str(cookie).unwrap())]);
+    let exchange = server.sessions.begin(&headers, Client::at(address));
+    exchange.handle().session().await.unwrap().id()
+}
+
+async fn signed_in_at(server: &Server, address: [u8; 4]) -> String {
+    let exchange = server.sessions.begin(&HeaderMap::new(), Client::at(address));
+    exchange.handle().session().await.unwrap().login("ann").unwrap();
+    let mut headers = HeaderMap::new();
+    exchange.finish(StatusCode::OK, &mut headers).await.unwrap();
+    crate::engine::harness::pair_of(&headers["set-cookie"])
+}
+
+pub(crate) async fn another_address_is_refused_or_told_or_ends_as_asked(place: &Place) {
+    for (choice, elsewhere, afterwards, told) in [
+        (OnOtherAddress::Allow, true, true, false),
+        (OnOtherAddress::Tell, true, true, true),
+        (OnOtherAddress::Refuse, false, true, true),
+        (OnOtherAddress::End, false, false, true),
+    ] {
+        let server = Server::with(place, |config| config.on_other_address = choice);
+        let cookie = signed_in_at(&server, [192, 0, 2, 1]).await;
+        assert!(id_at(&server, &cookie, [192, 0, 2, 99]).await.is_some(), "the same network");
+        assert_eq!(
+            id_at(&server, &cookie, [198, 51, 100, 1]).await.is_some(),
+            elsewhere,
+            "{choice:?}"
+        );
+        assert_eq!(
+            id_at(&server, &cookie, [192, 0, 2, 1]).await.is_some(),
+            afterwards,
+            "{choice:?}"
+        );
+        assert_eq!(server.events.names().contains(&"other_address"), told, "{choice:?}");
+    }
+}
+
+pub(crate) async fn an_outage_reads_as_nobody_when_asked_and_writes_nothing(place: &Place) {
+    let server = Server::with(place, |config| config.on_outage = OnOutage::ReadAsNobody);
+    let cookie = server.signed_in("ann").await;
+    server.store.fail("load");
+    let visit = server.visit(&cookie).await;
+    assert_eq!((visit.session.id(), visit.session.keys().len()), (None, 0));
+    assert_eq!(kind_of(visit.session.invalidate()), Some(ErrorKind::Unavailable));
+    assert_eq!(visit.finish().await.unwrap(), None, "reading goes on");
+    let wishes: [fn(&sessile::Session) -> sessile::Result<()>; 2] =
+        [|session| session.insert("key", "value"), |session| session.login("bob")];
+    for wish in wishes {
+        let visit = server.visit(&cookie).await;
+        wish(&visit.session).unwrap();
+        let (committed, set) = visit.finish_with(StatusCode::OK).await;
+        assert_eq!((kind_of(committed), set), (Some(ErrorKind::Unavailable), None));
+    }
+    server.store.mend();
+    assert_eq!(server.owner(&cookie).await.as_deref(), Some("ann"));
+}
