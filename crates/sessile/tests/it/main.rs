@@ -6,5 +6,6 @@ mod engine;
 mod format;
 #[cfg(feature = "conformance")]
 mod stores;
+mod tidy;
 #[cfg(feature = "axum")]
 mod web;
