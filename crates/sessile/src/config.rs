@@ -83,8 +83,13 @@ pub struct Config {
     pub client_address: Keep,
     /// What is kept of the client's user agent, for the list of devices. Default its first 64 bytes.
     pub user_agent: Keep,
+    /// How the token travels. Default [`Transport::Cookie`].
+    pub transport: Transport,
     /// The cookie.
     pub cookie: CookieConfig,
+    /// Whether a logout also tells the browser to forget what it stored of this site
+    /// (`Clear-Site-Data`; W3C, over TLS only). Default no.
+    pub clear_site_data: bool,
 }
 
 impl Default for Config {
@@ -112,7 +117,9 @@ impl Default for Config {
             sweep_limit: 1_000,
             client_address: Keep::Truncated,
             user_agent: Keep::Truncated,
+            transport: Transport::Cookie,
             cookie: CookieConfig::default(),
+            clear_site_data: false,
         }
     }
 }
@@ -216,6 +223,18 @@ pub enum OnOutage {
     ReadAsNobody,
 }
 
+/// How the token travels. There is one way per engine: a token found elsewhere is not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Transport {
+    /// In the cookie, which browsers keep away from scripts and send by themselves.
+    Cookie,
+    /// For clients that are no browsers: they present `Authorization: Bearer <token>`, and find a
+    /// new token in the response's `Session-Token` header; an empty one tells them to forget theirs.
+    Header,
+}
+
 /// The session cookie. `HttpOnly` always; the rest by configuration that cannot contradict itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -233,6 +252,12 @@ pub struct CookieConfig {
     pub path: String,
     /// What requests of other sites carry it. Default [`SameSite::Lax`].
     pub same_site: SameSite,
+    /// Whether each site that embeds this one gets a cookie of its own (CHIPS); needs `secure`.
+    /// Default no.
+    pub partitioned: bool,
+    /// Other full names that are read as well, at most 7: those of the cookie before it was renamed.
+    /// A new token is set under the new name alone; a logout removes all. Default none.
+    pub also_read: Vec<String>,
 }
 
 impl Default for CookieConfig {
@@ -244,6 +269,8 @@ impl Default for CookieConfig {
             domain: None,
             path: "/".into(),
             same_site: SameSite::Lax,
+            partitioned: false,
+            also_read: Vec::new(),
         }
     }
 }
@@ -261,8 +288,17 @@ impl CookieConfig {
         format!("{}{}", self.prefix.as_str(), self.name)
     }
 
+    /// Every name that is read, the current one first.
+    pub(crate) fn names(&self) -> Vec<String> {
+        [self.full_name()].into_iter().chain(self.also_read.iter().cloned()).collect()
+    }
+
     fn validate(&self) -> Result<()> {
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let is_name = |name: &String| !name.is_empty() && name.bytes().all(token);
+        refuse(!self.also_read.iter().all(is_name), "`cookie.also_read` has a name that is none")?;
+        refuse(self.also_read.len() > 7, "`cookie.also_read` has more than 7 names")?;
+        refuse(self.partitioned && !self.secure, "`cookie.partitioned` needs `secure`")?;
         let attribute = |text: &str| text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b';');
         let named = !self.name.is_empty() && self.name.len() <= 64 && self.name.bytes().all(token);
         refuse(!named, "`cookie.name` is not 1 to 64 letters, digits or -_.")?;
@@ -451,7 +487,13 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        let wrong: [fn(&mut Config); 13] = [
+        let wrong: [fn(&mut Config); 16] = [
+            |c| c.cookie.also_read = vec!["a b".into()],
+            |c| c.cookie.also_read = vec!["a".into(); 8],
+            |c| {
+                c.cookie = CookieConfig::plain_http("a");
+                c.cookie.partitioned = true;
+            },
             |c| {
                 c.client_address = Keep::Off;
                 c.on_other_address = OnOtherAddress::Refuse;

@@ -1,12 +1,12 @@
-//! Reading the Cookie header and writing Set-Cookie. Pure.
+//! The token on its way: read from a request's headers, written into a response's. Pure.
 
 use std::fmt::Write;
 use std::time::Duration;
 
-use http::header::COOKIE;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, HeaderName, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
 
-use crate::config::CookieConfig;
+use crate::config::{Config, CookieConfig, Transport};
 use crate::token::Token;
 
 /// The most tokens of one request that are looked up: the browser's own, and one planted beside it.
@@ -15,35 +15,26 @@ const CANDIDATES_MAX: usize = 2;
 /// The longest life a browser grants a cookie (RFC 6265bis, 5.5).
 const LIFE_MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// What the Cookie headers of a request hold of ours.
+const SESSION_TOKEN: HeaderName = HeaderName::from_static("session-token");
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
+/// What the headers of a request hold of ours.
 #[derive(Debug, Default)]
 pub(crate) struct Presented {
     /// The distinct well-formed tokens, in order; at most two.
     pub(crate) tokens: Vec<Token>,
-    /// Whether a cookie of our name was there at all, well-formed or not.
-    pub(crate) any: bool,
-}
-
-/// Reads every Cookie header. Anything but an exact token is as good as nothing.
-pub(crate) fn read(headers: &HeaderMap, name: &str) -> Presented {
-    let mut presented = Presented::default();
-    for header in headers.get_all(COOKIE) {
-        for pair in header.as_bytes().split(|byte| *byte == b';') {
-            if let Some(value) = value_of(pair.trim_ascii(), name) {
-                presented.add(value);
-            }
-        }
-    }
-    presented
-}
-
-fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+    /// Which of our names were there at all, well-formed or not: bit `n` for the name numbered `n`.
+    seen: u8,
 }
 
 impl Presented {
-    fn add(&mut self, value: &[u8]) {
-        self.any = true;
+    /// Whether the client presented anything under one of our names.
+    pub(crate) fn any(&self) -> bool {
+        self.seen != 0
+    }
+
+    fn add(&mut self, name: usize, value: &[u8]) {
+        self.seen |= 1 << name;
         if self.tokens.len() < CANDIDATES_MAX
             && let Some(token) = Token::parse(value).filter(|token| !self.tokens.contains(token))
         {
@@ -52,22 +43,116 @@ impl Presented {
     }
 }
 
-/// What a response does to the browser's cookie.
+/// Reads what a request presents. Anything but an exact token is as good as nothing.
+pub(crate) fn read(headers: &HeaderMap, transport: Transport, names: &[String]) -> Presented {
+    let mut presented = Presented::default();
+    match transport {
+        Transport::Header => read_bearer(headers, &mut presented),
+        Transport::Cookie => {
+            for (number, name) in names.iter().enumerate() {
+                read_cookies(headers, number, name, &mut presented);
+            }
+        }
+    }
+    presented
+}
+
+fn read_bearer(headers: &HeaderMap, presented: &mut Presented) {
+    let credentials = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    if let Some((scheme, token)) = credentials.split_at_checked(7)
+        && scheme.eq_ignore_ascii_case(b"bearer ")
+    {
+        presented.add(0, token);
+    }
+}
+
+fn read_cookies(headers: &HeaderMap, number: usize, name: &str, presented: &mut Presented) {
+    for header in headers.get_all(COOKIE) {
+        for pair in header.as_bytes().split(|byte| *byte == b';') {
+            if let Some(value) = value_of(pair.trim_ascii(), name) {
+                presented.add(number, value);
+            }
+        }
+    }
+}
+
+fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+}
+
+/// What a response does to the client's token.
 #[derive(Clone, Debug)]
 pub(crate) enum CookieChange {
-    /// The browser gets this token; for as long as it runs, or for `lasts`.
+    /// The client gets this token; for as long as it runs, or for `lasts`.
     Set { token: Token, lasts: Option<Duration> },
-    /// The browser forgets its token.
+    /// The client forgets its token.
     Remove,
 }
 
-/// The value of the Set-Cookie header for `change`.
-pub(crate) fn write(config: &CookieConfig, change: &CookieChange) -> HeaderValue {
-    let (value, lasts) = match change {
-        CookieChange::Set { token, lasts } => (token.reveal(), *lasts),
-        CookieChange::Remove => (String::new(), Some(Duration::ZERO)),
+/// Writes the headers of a response whose session was asked for.
+pub(crate) fn write(
+    config: &Config,
+    presented: &Presented,
+    change: Option<&CookieChange>,
+    headers: &mut HeaderMap,
+) {
+    headers.append(VARY, HeaderValue::from_static(varies_by(config.transport)));
+    let Some(change) = change else { return };
+    match config.transport {
+        Transport::Header => write_token(change, headers),
+        Transport::Cookie => write_cookies(&config.cookie, presented, change, headers),
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if config.clear_site_data && matches!(change, CookieChange::Remove) {
+        let all = HeaderValue::from_static(r#""cache", "cookies", "storage""#);
+        headers.insert(CLEAR_SITE_DATA, all);
+    }
+}
+
+fn varies_by(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Cookie => "Cookie",
+        Transport::Header => "Authorization",
+    }
+}
+
+fn write_token(change: &CookieChange, headers: &mut HeaderMap) {
+    let text = match change {
+        CookieChange::Set { token, .. } => token.reveal(),
+        CookieChange::Remove => String::new(),
     };
-    let mut text = format!("{}={value}; Path={}; HttpOnly", config.full_name(), config.path);
+    headers.insert(SESSION_TOKEN, sensitive(text));
+}
+
+/// One header at most for each name.
+fn write_cookies(
+    config: &CookieConfig,
+    presented: &Presented,
+    change: &CookieChange,
+    headers: &mut HeaderMap,
+) {
+    let (value, lasts) = match change {
+        CookieChange::Set { token, lasts } => {
+            let name = config.full_name();
+            headers.append(SET_COOKIE, set_cookie(config, &name, &token.reveal(), *lasts));
+            return;
+        }
+        CookieChange::Remove => ("", Some(Duration::ZERO)),
+    };
+    for (number, name) in config.names().iter().enumerate() {
+        if presented.seen & 1 << number != 0 {
+            headers.append(SET_COOKIE, set_cookie(config, name, value, lasts));
+        }
+    }
+}
+
+fn set_cookie(
+    config: &CookieConfig,
+    name: &str,
+    value: &str,
+    lasts: Option<Duration>,
+) -> HeaderValue {
+    let mut text = format!("{name}={value}; Path={}; HttpOnly", config.path);
     if let Some(domain) = &config.domain {
         let _ = write!(text, "; Domain={domain}");
     }
@@ -78,9 +163,16 @@ pub(crate) fn write(config: &CookieConfig, change: &CookieChange) -> HeaderValue
         text.push_str("; Secure");
     }
     let _ = write!(text, "; SameSite={}", config.same_site.as_str());
-    let mut header = HeaderValue::try_from(text).expect("validated names, base64url and digits");
-    header.set_sensitive(true);
-    header
+    if config.partitioned {
+        text.push_str("; Partitioned");
+    }
+    sensitive(text)
+}
+
+fn sensitive(text: String) -> HeaderValue {
+    let mut value = HeaderValue::try_from(text).expect("validated names, base64url and digits");
+    value.set_sensitive(true);
+    value
 }
 
 #[cfg(test)]
@@ -92,8 +184,24 @@ mod tests {
         values.map(|value| (COOKIE, value)).collect()
     }
 
+    fn presented(values: &[&[u8]]) -> Presented {
+        read(&headers(values), Transport::Cookie, &["session".into(), "old".into()])
+    }
+
     fn tokens(values: &[&[u8]]) -> Vec<String> {
-        read(&headers(values), "session").tokens.iter().map(Token::reveal).collect()
+        presented(values).tokens.iter().map(Token::reveal).collect()
+    }
+
+    fn written(config: &Config, presented: &Presented, change: &CookieChange) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        write(config, presented, Some(change), &mut headers);
+        assert!(headers.get_all(SET_COOKIE).iter().all(HeaderValue::is_sensitive));
+        let lines = headers.get_all(SET_COOKIE).iter();
+        lines.map(|value| value.to_str().unwrap().to_owned()).collect()
+    }
+
+    fn with_cookie(cookie: CookieConfig) -> Config {
+        Config { cookie, ..Config::default() }
     }
 
     #[test]
@@ -128,46 +236,102 @@ mod tests {
 
     #[test]
     fn a_malformed_cookie_is_still_seen() {
-        assert!(read(&headers(&[b"session=junk"]), "session").any);
-        assert!(!read(&headers(&[b"other=junk"]), "session").any);
+        assert!(presented(&[b"session=junk"]).any());
+        assert!(!presented(&[b"other=junk"]).any());
     }
 
     #[test]
     fn at_most_two_distinct_candidates_are_looked_at() {
         let texts: Vec<_> = (0..3).map(|_| Token::random().unwrap().reveal()).collect();
-        let value = format!(
-            "session={0}; session={0}; session={1}; session={2}",
-            texts[0], texts[1], texts[2]
-        );
+        let [a, b, c] = &texts[..] else { unreachable!() };
+        let value = format!("session={a}; session={a}; session={b}; session={c}");
         assert_eq!(tokens(&[value.as_bytes()]), texts[..2]);
+    }
+
+    #[test]
+    fn the_current_name_comes_before_an_earlier_one() {
+        let (new, old) = (Token::random().unwrap().reveal(), Token::random().unwrap().reveal());
+        let both = format!("old={old}; session={new}");
+        assert_eq!(tokens(&[both.as_bytes()]), [new, old.clone()]);
+        assert_eq!(tokens(&[format!("old={old}").as_bytes()]), [old]);
+    }
+
+    #[test]
+    fn a_bearer_token_is_read_only_where_that_is_the_transport() {
+        let token = Token::random().unwrap();
+        for scheme in ["Bearer", "bearer"] {
+            let value = HeaderValue::try_from(format!("{scheme} {}", token.reveal())).unwrap();
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+            let read = |transport| read(&headers, transport, &["session".into()]).tokens;
+            assert_eq!(
+                (read(Transport::Header), read(Transport::Cookie)),
+                (vec![token.clone()], vec![])
+            );
+        }
+        for wrong in ["Basic abc", "Bearer", "", "Bearer  x"] {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(wrong))]);
+            assert!(read(&headers, Transport::Header, &[]).tokens.is_empty(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_new_token_goes_out_by_its_transport_alone() {
+        let token = Token::random().unwrap();
+        let change = CookieChange::Set { token: token.clone(), lasts: None };
+        let config = Config { transport: Transport::Header, ..Config::default() };
+        let mut headers = HeaderMap::new();
+        write(&config, &Presented::default(), Some(&change), &mut headers);
+        assert_eq!(headers[SESSION_TOKEN], token.reveal());
+        assert_eq!(headers[VARY], "Authorization");
+        assert!(headers[SESSION_TOKEN].is_sensitive() && !headers.contains_key(SET_COOKIE));
     }
 
     #[test]
     fn a_new_cookie_has_every_safe_attribute() {
         let token = Token::random().unwrap();
-        let config = CookieConfig::default();
-        let header = write(&config, &CookieChange::Set { token: token.clone(), lasts: None });
+        let change = CookieChange::Set { token: token.clone(), lasts: None };
+        let lines = written(&Config::default(), &Presented::default(), &change);
         let expected =
             format!("__Host-session={}; Path=/; HttpOnly; Secure; SameSite=Lax", token.reveal());
-        assert_eq!(header.to_str().unwrap(), expected);
-        assert!(header.is_sensitive());
+        assert_eq!(lines, [expected]);
     }
 
     #[test]
     fn a_lasting_cookie_is_capped_at_400_days() {
-        let token = Token::random().unwrap();
         let lasts = Some(Duration::from_secs(500 * 86_400));
-        let header = write(&CookieConfig::default(), &CookieChange::Set { token, lasts });
-        assert!(header.to_str().unwrap().contains("; Max-Age=34560000;"));
+        let change = CookieChange::Set { token: Token::random().unwrap(), lasts };
+        let lines = written(&Config::default(), &Presented::default(), &change);
+        assert!(lines[0].contains("; Max-Age=34560000;"));
     }
 
     #[test]
-    fn removal_repeats_the_attributes() {
-        let mut config = CookieConfig::plain_http("s");
-        config.domain = Some("example.org".into());
-        config.path = "/app".into();
-        let header = write(&config, &CookieChange::Remove);
-        let expected = "s=; Path=/app; HttpOnly; Domain=example.org; Max-Age=0; SameSite=Lax";
-        assert_eq!(header.to_str().unwrap(), expected);
+    fn a_partitioned_cookie_says_so() {
+        let cookie = CookieConfig { partitioned: true, ..CookieConfig::default() };
+        let change = CookieChange::Set { token: Token::random().unwrap(), lasts: None };
+        let lines = written(&with_cookie(cookie), &Presented::default(), &change);
+        assert!(lines[0].ends_with("; Secure; SameSite=Lax; Partitioned"));
+    }
+
+    #[test]
+    fn removal_repeats_the_attributes_for_every_name_that_was_seen() {
+        let mut cookie = CookieConfig::plain_http("session");
+        cookie.domain = Some("example.org".into());
+        cookie.path = "/app".into();
+        cookie.also_read = vec!["old".into(), "older".into()];
+        let lines = written(
+            &with_cookie(cookie),
+            &presented(&[b"session=x; old=y"]),
+            &CookieChange::Remove,
+        );
+        let rest = "=; Path=/app; HttpOnly; Domain=example.org; Max-Age=0; SameSite=Lax";
+        assert_eq!(lines, [format!("session{rest}"), format!("old{rest}")]);
+    }
+
+    #[test]
+    fn a_logout_clears_the_sites_data_when_asked() {
+        let config = Config { clear_site_data: true, ..Config::default() };
+        let mut headers = HeaderMap::new();
+        write(&config, &presented(&[b"session=x"]), Some(&CookieChange::Remove), &mut headers);
+        assert_eq!(headers[CLEAR_SITE_DATA], r#""cache", "cookies", "storage""#);
     }
 }

@@ -21,6 +21,7 @@ mod web;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{
     Config, CookieConfig, Keep, OnOtherAddress, OnOutage, OnOwnerLimit, OnReplay, Prefix, SameSite,
+    Transport,
 };
 pub use engine::{
     Client, Device, DevicePage, Exchange, SessionHandle, Sessions, SessionsBuilder, Swept,

@@ -50,7 +50,7 @@ pub struct Sessions {
 pub(crate) struct Engine {
     store: Arc<dyn Store>,
     config: Config,
-    cookie_name: String,
+    cookie_names: Vec<String>,
     clock: Arc<dyn Clock>,
     subscribers: Subscribers,
     /// Committers of one session that keep meeting each other wait here for their turn.
@@ -83,8 +83,9 @@ impl Sessions {
     /// Begins a request. Reads its headers, and nothing else until a handler asks for the session.
     pub fn begin(&self, headers: &HeaderMap, client: Client) -> Exchange {
         sweep::start_once(&self.engine);
-        let presented = cookie::read(headers, &self.engine.cookie_name);
-        self.engine.delivery.note_presented(presented.any);
+        let presented =
+            cookie::read(headers, self.engine.config.transport, &self.engine.cookie_names);
+        self.engine.delivery.note_presented(presented.any());
         let visitor = Visitor { client, user_agent: headers.get(USER_AGENT).cloned() };
         Exchange::new(Slot::new(Arc::clone(&self.engine), presented, visitor))
     }
@@ -132,7 +133,7 @@ impl SessionsBuilder {
         self.config.validate()?;
         let engine = Engine {
             store: self.store,
-            cookie_name: self.config.cookie.full_name(),
+            cookie_names: self.config.cookie.names(),
             sweeper: sweep::Sweeper::default(),
             config: self.config,
             clock: self.clock,

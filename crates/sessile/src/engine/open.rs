@@ -189,7 +189,7 @@ impl Engine {
         if matches!(change, CookieChange::Set { .. }) && self.delivery.note_set() {
             tracing::warn!(
                 target: "sessile",
-                cookie = %self.cookie_name,
+                cookie = %self.cookie_names[0],
                 "none of the first cookies came back; browsers refuse a Secure cookie over plain \
                  HTTP except on loopback: serve TLS, or take `CookieConfig::plain_http`"
             );

@@ -9,7 +9,6 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{CACHE_CONTROL, HeaderValue, SET_COOKIE, VARY};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::commit::{Settled, Work};
@@ -297,7 +296,7 @@ impl Slot {
         state.phase = Phase::Committing;
         Ok(Some(Work {
             endings: state.endings.clone(),
-            removes_cookie: state.logs_out && self.presented.any,
+            removes_cookie: state.logs_out && self.presented.any(),
             standing: state.standing.clone(),
             edited: state.edited.clone(),
             changes: std::mem::take(&mut state.changes),
@@ -329,10 +328,9 @@ impl Slot {
     }
 
     pub(super) fn write_headers(&self, headers: &mut HeaderMap) {
-        headers.append(VARY, HeaderValue::from_static("Cookie"));
-        if let Some(change) = &self.state().cookie {
-            headers.append(SET_COOKIE, cookie::write(&self.engine.config.cookie, change));
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let state = self.state();
+        cookie::write(&self.engine.config, &self.presented, state.cookie.as_ref(), headers);
+        if let Some(change) = &state.cookie {
             self.engine.note_delivery(change);
         }
     }
