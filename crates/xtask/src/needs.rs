@@ -5,9 +5,6 @@ use std::sync::OnceLock;
 
 use crate::shell::{self, Outcome, command, find, run, succeeds};
 
-/// What the browser test imports; a major release of either may change what it calls.
-const PYTHON_PACKAGES: [&str; 2] = ["pytest>=8,<10", "selenium>=4.20,<5"];
-
 /// What the browser test runs with.
 pub(crate) struct Browser {
     pub(crate) python: PathBuf,
@@ -16,10 +13,10 @@ pub(crate) struct Browser {
 }
 
 /// A browser, its driver, and a Python that can speak to it.
-pub(crate) fn browser() -> Result<Browser, String> {
+pub(crate) fn browser(requirements: &Path) -> Result<Browser, String> {
     let chromium = program(&["chromium", "chromium-browser", "google-chrome"], "chromium")?;
     let driver = program(&["chromedriver"], "chromium-driver")?;
-    let python = python()?;
+    let python = python(requirements)?;
     Ok(Browser { python, chromium, driver })
 }
 
@@ -33,14 +30,15 @@ pub(crate) fn program(names: &[&str], package: &str) -> Result<PathBuf, String> 
 }
 
 /// A Python of our own under the target folder, with the test's packages in it.
-fn python() -> Result<PathBuf, String> {
+fn python(requirements: &Path) -> Result<PathBuf, String> {
     let system = program(&["python3"], "python3")?;
     let folder = shell::target_dir().join("browser-venv");
     let python = folder.join("bin/python");
     if !succeeds(command(&python).args(["-m", "pip", "--version"])) {
         create_venv(&system, &folder)?;
     }
-    run(command(&python).args(["-m", "pip", "install", "--quiet"]).args(PYTHON_PACKAGES))?;
+    let words = ["-m", "pip", "install", "--quiet", "--requirement"];
+    run(command(&python).args(words).arg(requirements))?;
     Ok(python)
 }
 

@@ -6,6 +6,9 @@ use crate::needs::{self, Browser};
 use crate::shell::{Outcome, cargo, command, is_ci, root, run, run_lines, target_dir};
 use crate::tally::Tally;
 
+/// The demo under real browsers.
+const BROWSER_TEST: &str = "crates/demo/tests/browser";
+
 /// Runs everything, prints what was skipped and the counts; fails when a test did.
 pub(crate) fn everything() -> Outcome {
     let mut tally = Tally::default();
@@ -53,7 +56,7 @@ fn is_workspace(manifest: &Path) -> bool {
 }
 
 fn browser_test(tally: &mut Tally) {
-    match needs::browser() {
+    match needs::browser(&Path::new(BROWSER_TEST).join("requirements.txt")) {
         Ok(browser) => drive(tally, &browser),
         Err(why) => missing(tally, format!("the browser test of the demo: {why}")),
     }
@@ -64,7 +67,7 @@ fn drive(tally: &mut Tally, browser: &Browser) {
     let outcome = demo_binary().and_then(|demo| {
         let mut pytest = command(&browser.python);
         let quiet_disk = ["-B", "-m", "pytest", "-p", "no:cacheprovider"];
-        pytest.args(quiet_disk).args(["-rs", "crates/demo/tests/browser"]);
+        pytest.args(quiet_disk).args(["-rs", BROWSER_TEST]);
         pytest.env("SESSILE_DEMO", demo);
         pytest.env("CHROMIUM", &browser.chromium).env("CHROMEDRIVER", &browser.driver);
         run_lines(&mut pytest, |line| tally.pytest_line(line))
