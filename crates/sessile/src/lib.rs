@@ -37,4 +37,7 @@ pub use token::{Secret, SecretHash, SessionId, Token};
 #[cfg(feature = "axum")]
 pub use web::SignedIn;
 #[cfg(feature = "tower")]
-pub use web::{Failure, SessionLayer, SessionService};
+pub use web::{
+    CrossSiteLayer, CrossSiteService, Failure, SessionLayer, SessionService, TrustedProxies,
+    Verdict,
+};

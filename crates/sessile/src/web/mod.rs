@@ -3,12 +3,20 @@
 #[cfg(feature = "axum")]
 mod axum;
 #[cfg(feature = "tower")]
+mod cross_site;
+#[cfg(feature = "tower")]
+mod proxies;
+#[cfg(feature = "tower")]
 mod tower;
 
 use http::StatusCode;
 
 use crate::error::{Error, ErrorKind};
 
+#[cfg(feature = "tower")]
+pub use cross_site::{CrossSiteLayer, CrossSiteService, Verdict};
+#[cfg(feature = "tower")]
+pub use proxies::TrustedProxies;
 #[cfg(feature = "tower")]
 pub use tower::{Failure, SessionLayer, SessionService};
 
