@@ -105,11 +105,11 @@ fn every_test_that_the_architecture_names_exists() {
 
 #[test]
 fn every_link_in_the_prose_leads_somewhere() {
-    let pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"];
-    let docs = ["crates/sessile/docs/design.md", "crates/sessile/docs/performance.md"];
-    for page in [&pages[..], &docs[..]].concat() {
-        let broken: Vec<_> =
-            links_to_files(page, &read(page)).into_iter().filter(is_gone).collect();
+    let pages = ["", "crates/sessile", "crates/sessile/docs"].map(pages).concat();
+    assert!(pages.len() > 7, "there are more pages than {pages:?}");
+    for page in pages {
+        let links = links_to_files(&page, &read(&page));
+        let broken: Vec<_> = links.into_iter().filter(is_gone).collect();
         assert!(broken.is_empty(), "{page} links to {broken:?}");
     }
 }
@@ -430,6 +430,14 @@ fn all_sources() -> Vec<Source> {
     let all: Vec<Source> = folders.iter().flat_map(|folder| sources(folder)).collect();
     assert!(all.len() > 20, "there are more files than {:?}", paths(&all));
     all
+}
+
+/// The pages of prose in a folder, by their paths below the root.
+fn pages(folder: &str) -> Vec<String> {
+    let names = fs::read_dir(root().join(folder)).into_iter().flatten().flatten();
+    let paths = names.map(|name| Path::new(folder).join(name.file_name()));
+    let pages = paths.filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    pages.map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
 fn sources(folder: &Path) -> Vec<Source> {
