@@ -81,11 +81,13 @@ impl Head {
     }
 
     /// The head that says the session ended.
+    #[cfg(any(test, feature = "file"))]
     pub(crate) fn tombstone(id: SessionId, version: Version) -> Self {
         Self::new(id, version, &[], Place::Tombstone)
     }
 
     /// The version that bytes claim before anything about them was checked.
+    #[cfg(feature = "file")]
     pub(crate) fn claimed_version(bytes: &[u8]) -> u64 {
         bytes.get(8..16).map_or(0, le_u64)
     }
@@ -212,6 +214,7 @@ pub(crate) fn encode_body(record: &Record, used_at: SystemTime) -> Result<Vec<u8
 }
 
 /// Whether the record of this body has an owner, without decoding it.
+#[cfg(any(test, feature = "file"))]
 pub(crate) fn is_owned(body: &[u8]) -> bool {
     body.get(..2).is_some_and(|bits| le_u16(bits) & HAS_OWNER != 0)
 }

@@ -55,6 +55,10 @@ pub struct Config {
     pub lock_hold: Duration,
     /// The most bytes of data (keys and values) in one session. Default 256 KiB.
     pub data_bytes_max: usize,
+    /// The most keys in one session. Default 1,000.
+    pub keys_max: usize,
+    /// How deep arrays and objects may lie in each other in one value. Default 64.
+    pub nesting_max: usize,
     /// What a save of data survives. Default [`Durability::Process`].
     pub data_durability: Durability,
     /// What a login, a rotation and every kind of logout survive. Default [`Durability::Power`].
@@ -105,6 +109,8 @@ impl Default for Config {
             lock_wait: Duration::from_secs(5),
             lock_hold: Duration::from_secs(30),
             data_bytes_max: 256 * 1024,
+            keys_max: 1_000,
+            nesting_max: 64,
             data_durability: Durability::Process,
             security_durability: Durability::Power,
             refuse_overwrites: false,
@@ -137,6 +143,11 @@ impl Config {
         refuse(self.touch_share == 0, "`touch_share` is zero: take 1 or more")?;
         refuse(self.sweep_limit == 0, "`sweep_limit` is zero: take 1 or more")?;
         refuse(self.data_bytes_max > DATA_BYTES_MAX, "`data_bytes_max` is over 16 MiB")?;
+        refuse(self.keys_max == 0, "`keys_max` is zero: nothing could be kept")?;
+        refuse(
+            self.nesting_max > 100,
+            "`nesting_max` is over 100, more than values are read with",
+        )?;
         let bound = self.on_other_address != OnOtherAddress::Allow;
         refuse(bound && self.client_address == Keep::Off, BOUND_TO_NOTHING)?;
         self.cookie.validate()
@@ -487,7 +498,9 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        let wrong: [fn(&mut Config); 16] = [
+        let wrong: [fn(&mut Config); 18] = [
+            |c| c.keys_max = 0,
+            |c| c.nesting_max = 101,
             |c| c.cookie.also_read = vec!["a b".into()],
             |c| c.cookie.also_read = vec!["a".into(); 8],
             |c| {

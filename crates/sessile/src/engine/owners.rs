@@ -47,6 +47,26 @@ impl Sessions {
         Ok(loaded.map(|loaded| Session::new(Arc::new(Slot::found(Arc::clone(engine), loaded)))))
     }
 
+    /// A new session of no request: for tests of handlers, and for jobs that prepare one.
+    ///
+    /// [`Session::commit`] writes it, as its login or its first data does in a request. No browser
+    /// gets its token.
+    ///
+    /// ```
+    /// # use sessile::{Session, Sessions, store::MemoryStore};
+    /// async fn greet(session: Session) -> sessile::Result<String> {
+    ///     Ok(format!("hello {}", session.get::<String>("name")?.unwrap_or_default()))
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let session = Sessions::new(MemoryStore::new()).detached();
+    /// session.insert("name", "ann")?;
+    /// assert_eq!(greet(session).await?, "hello ann");
+    /// # Ok::<_, sessile::Error>(()) }).unwrap();
+    /// ```
+    pub fn detached(&self) -> Session {
+        Session::new(Arc::new(Slot::detached(Arc::clone(&self.engine))))
+    }
+
     /// Lists where `owner` is signed in, at most 100 places from the one after `after`.
     pub async fn list(
         &self,

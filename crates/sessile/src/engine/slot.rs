@@ -16,7 +16,7 @@ use super::{Engine, Visitor};
 use crate::changes::{Changes, Closure};
 use crate::cookie::{self, CookieChange, Presented};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{Authority, Lifetime, Login, Wish, check_size};
+use crate::plan::{Authority, Lifetime, Login, Wish, check_nesting, check_size};
 use crate::record::{Data, Record};
 use crate::store::{Loaded, Ticket};
 use crate::token::{SecretHash, SessionId};
@@ -100,6 +100,13 @@ impl Slot {
         Self { engine, presented, visitor, began_at, io, state }
     }
 
+    /// A slot of no request, for a session that is yet to be.
+    pub(super) fn detached(engine: Arc<Engine>) -> Self {
+        let slot = Self::new(engine, Presented::default(), Visitor::default());
+        let io = Io { mode: Some(Mode::Write), ticket: Ticket::none() };
+        Self { io: AsyncMutex::new(io), ..slot }
+    }
+
     /// A slot of no request, for a session that the application found by its ID.
     pub(super) fn found(engine: Arc<Engine>, loaded: Loaded) -> Self {
         let slot = Self::new(engine, Presented::default(), Visitor::default());
@@ -169,6 +176,7 @@ impl Slot {
     // Changing
 
     pub(crate) fn insert(&self, key: &str, json: Bytes) -> Result<()> {
+        check_nesting(&json, &self.engine.config)?;
         self.edit(
             |data| data.insert(key, json.clone()),
             |changes| changes.insert(key, json.clone()),
@@ -193,6 +201,7 @@ impl Slot {
             // The closure may use this very session, so it runs without our lock.
             let before = self.with_data(|data| data.get(key).cloned());
             let json = closure(before.as_ref())?;
+            check_nesting(&json, &self.engine.config)?;
             let mut state = self.state();
             if state.data().get(key) == before.as_ref() {
                 let noted = json.clone();

@@ -92,18 +92,18 @@ pub(super) fn start_once(engine: &Arc<Engine>) {
     }
     let Ok(runtime) = Handle::try_current() else { return };
     if !sweeper.started.swap(true, Ordering::Relaxed) {
-        let task = runtime.spawn(run(Arc::downgrade(engine), interval));
+        let watch = ClockWatch::new(engine.clock.now(), engine.clock.elapsed());
+        let task = runtime.spawn(run(Arc::downgrade(engine), interval, watch));
         *sweeper.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
     }
 }
 
-async fn run(engine: Weak<Engine>, interval: Duration) {
-    let mut watch: Option<ClockWatch> = None;
+async fn run(engine: Weak<Engine>, interval: Duration, mut watch: ClockWatch) {
     loop {
         tokio::time::sleep(interval).await;
         let Some(engine) = engine.upgrade() else { return };
         let (now, elapsed) = (engine.clock.now(), engine.clock.elapsed());
-        match watch.get_or_insert_with(|| ClockWatch::new(now, elapsed)).judge(now, elapsed) {
+        match watch.judge(now, elapsed) {
             Steadiness::Steady => engine.sweep_all().await,
             Steadiness::Stepped => engine.notify(&Event::ClockStepped),
             Steadiness::Settling => {}

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn refusal(url: &str) -> String {
-        let error = open(url).unwrap_err();
+        let error = open(url).expect_err("the URL is refused");
         assert_eq!(error.kind(), ErrorKind::Config, "{url}");
         error.to_string()
     }

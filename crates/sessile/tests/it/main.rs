@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps an error fails and shows it")]
 
 mod engine;
+#[cfg(feature = "file")]
+mod file_kill;
+#[cfg(feature = "file")]
+mod file_store;
 mod format;
 #[cfg(feature = "conformance")]
 mod stores;

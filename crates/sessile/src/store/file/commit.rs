@@ -97,8 +97,8 @@ impl Core {
         }
     }
 
-    /// Fills a new file: the tail, then the whole page at once. The lock keeps a reader who finds the
-    /// page half-way from calling it damaged.
+    /// Fills a new file: the tail, then the whole page at once. The lock, which the close frees, keeps
+    /// a reader who finds the page half-way from calling it damaged.
     fn write_first(
         &self,
         file: &File,
@@ -114,7 +114,7 @@ impl Core {
             file.sync_data().doing("cannot sync a new session file")?;
             self.records.sync_name(record.id).doing("cannot sync a session directory")?;
         }
-        file.unlock().doing("cannot unlock a new session file")
+        Ok(())
     }
 
     /// Replaces the state of version `expected`.
@@ -158,7 +158,7 @@ impl Core {
         }
         let (page, state) = match self.judge_page(&locked.file, record.id, read)? {
             Judged::Live(page, state) => (page, state),
-            Judged::Unfinished | Judged::Ended => return Ok(Updated::Gone.into()),
+            Judged::Unfinished | Judged::Ended(_) => return Ok(Updated::Gone.into()),
         };
         if state.head.version != expected {
             let current = self.record(&locked.file, record.id, &page, &state)?;
@@ -201,10 +201,27 @@ impl Core {
 
     /// Ends the session of `id`, and removes it from its owner's index afterwards.
     pub(super) fn delete(&self, id: SessionId, durability: Durability) -> Result<bool> {
-        match self.delete_if(id, durability, &|_| true)? {
+        match self.end_if(id, durability, &|_| true)? {
             Deletion::Done(Some(owner)) => self.owners.remove(&owner, &[id]).map(|()| true),
             Deletion::Done(None) => Ok(true),
             Deletion::Absent | Deletion::Spared(_) => Ok(false),
+        }
+    }
+
+    /// As [`delete_if`](Self::delete_if), of a session that may be damaged: setting it aside took it
+    /// out of its place, which is all that its user asked for.
+    pub(super) fn end_if(
+        &self,
+        id: SessionId,
+        durability: Durability,
+        wanted: &dyn Fn(&Record) -> bool,
+    ) -> Result<Deletion> {
+        match self.delete_if(id, durability, wanted) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.sync_removal(id, self.durability(durability))?;
+                Ok(Deletion::Done(None))
+            }
+            deletion => deletion,
         }
     }
 
@@ -219,7 +236,8 @@ impl Core {
         let mut kept = None;
         match patiently(|| self.lock(id, &mut kept))? {
             Some(locked) => self.delete_locked(id, durability, wanted, &locked),
-            None => Ok(Deletion::Absent),
+            // Whoever removed the name may not have had to make that last.
+            None => self.sync_removal(id, durability).map(|()| Deletion::Absent),
         }
     }
 
@@ -230,19 +248,15 @@ impl Core {
         wanted: &dyn Fn(&Record) -> bool,
         locked: &Locked,
     ) -> Result<Deletion> {
-        let (page, state) = match self.judge(&locked.file, id) {
-            Ok(Judged::Live(page, state)) => (page, state),
-            Ok(Judged::Unfinished) => return Ok(Deletion::Absent),
-            // Whoever wrote the tombstone may have died before it was synced.
-            Ok(Judged::Ended) => {
+        let (page, state) = match self.judge(&locked.file, id)? {
+            Judged::Live(page, state) => (page, state),
+            Judged::Unfinished => return Ok(Deletion::Absent),
+            // Whoever wrote the tombstone may have died, or failed, before it was synced. Writing it
+            // anew makes the next sync write it, and not call a page good that was dropped.
+            Judged::Ended(state) => {
+                bury(&locked.file, id, &state).doing("cannot write the end of a session")?;
                 return self.remove_buried(id, durability, locked).map(|()| Deletion::Absent);
             }
-            // Setting it aside took it out of its place, which is all that its user asked for.
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                self.sync_removal(id, durability)?;
-                return Ok(Deletion::Done(None));
-            }
-            Err(error) => return Err(error),
         };
         let Some(record) = self.record(&locked.file, id, &page, &state)? else {
             return Ok(Deletion::Absent);
@@ -291,7 +305,7 @@ impl Core {
         let meta = file.meta().doing("cannot look at a session file")?;
         match self.judge(&file, id)? {
             Judged::Unfinished if is_old(meta.modified_at) => self.records.unlink(id, &file),
-            Judged::Ended => self.records.unlink(id, &file),
+            Judged::Ended(_) => self.records.unlink(id, &file),
             Judged::Unfinished | Judged::Live(..) => Ok(()),
         }
     }

@@ -109,7 +109,7 @@ impl Core {
         let judged = self.judge(file, id);
         let record = match judged {
             Ok(Judged::Live(page, state)) => self.record(file, id, &page, &state),
-            Ok(Judged::Unfinished | Judged::Ended) => Ok(None),
+            Ok(Judged::Unfinished | Judged::Ended(_)) => Ok(None),
             Err(error) => Err(error),
         };
         file.unlock().doing("cannot unlock a session file")?;
@@ -224,13 +224,13 @@ pub(super) enum Judged {
     /// A create in flight, or one that never ended.
     Unfinished,
     /// The session ended; its file awaits removal.
-    Ended,
+    Ended(State),
     Live(Page, State),
 }
 
 impl Judged {
     fn new(page: Page, state: State) -> Self {
-        if state.is_tombstone() { Self::Ended } else { Self::Live(page, state) }
+        if state.is_tombstone() { Self::Ended(state) } else { Self::Live(page, state) }
     }
 }
 

@@ -73,7 +73,7 @@ impl Core {
         let mut deleted = Vec::new();
         let mut failed = None;
         for id in ids.into_iter().filter(|id| Some(*id) != except) {
-            match self.delete_if(id, durability, &is_theirs) {
+            match self.end_if(id, durability, &is_theirs) {
                 Ok(Deletion::Done(_)) => deleted.push(id),
                 Ok(Deletion::Absent | Deletion::Spared(_)) => {}
                 // The others are ended all the same, and then the caller is told.

@@ -222,12 +222,11 @@ impl Index {
         self.not_before_ms > 0 && began_ms <= self.not_before_ms
     }
 
+    /// Writes the head even where nothing changes: a sync that failed before may have dropped it, and
+    /// the next one writes only what was written since.
     fn raise_not_before(&mut self, ms: u64) -> Result<()> {
-        if ms > self.not_before_ms || self.bytes == 0 {
-            self.not_before_ms = self.not_before_ms.max(ms);
-            self.write_head()?;
-        }
-        Ok(())
+        self.not_before_ms = self.not_before_ms.max(ms);
+        self.write_head()
     }
 
     fn write_head(&self) -> Result<()> {

@@ -328,6 +328,7 @@ mod tests {
 
     const ID: SessionId = SessionId::from_bytes([7; 16]);
 
+    #[expect(clippy::unnecessary_wraps, reason = "the shape of a reader of tails")]
     fn no_tail(_: &Head) -> io::Result<Option<Bytes>> {
         Ok(None)
     }

@@ -141,11 +141,10 @@ impl Sweep<'_> {
         file_anew: bool,
     ) -> Result<()> {
         match error.kind() {
-            ErrorKind::Corrupt => Ok(()),
             ErrorKind::Contended | ErrorKind::NewerFormat if file_anew => {
                 self.core.log.append(id, later(self.now, 2 * GRACE), self.now)
             }
-            ErrorKind::Contended | ErrorKind::NewerFormat => Ok(()),
+            ErrorKind::Corrupt | ErrorKind::Contended | ErrorKind::NewerFormat => Ok(()),
             _ => Err(error),
         }
     }

@@ -5,6 +5,7 @@
 
 mod harness;
 mod laws;
+mod sweeper;
 
 use std::sync::Arc;
 
@@ -115,6 +116,8 @@ engine_laws! {
     a_session_asked_for_twice_is_loaded_once
     going_up_to_exclusive_keeps_what_was_changed
     too_large_a_value_is_refused_before_anything_is_written
+    too_many_keys_and_too_deep_a_value_are_refused
+    a_detached_session_is_written_by_commit
     a_failed_load_is_never_followed_by_a_save
     a_socket_notices_a_logout
     flashes_are_given_once

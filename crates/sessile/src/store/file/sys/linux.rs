@@ -110,7 +110,7 @@ impl FileSystem {
     reason = "the field is signed on some architectures; the numbers have 32 bits"
 )]
 pub(super) fn file_system(dir: &OwnedFd) -> io::Result<FileSystem> {
-    Ok(FileSystem(rustix::fs::fstatfs(dir)?.f_type as u32 as u64))
+    Ok(FileSystem(u64::from(rustix::fs::fstatfs(dir)?.f_type as u32)))
 }
 
 /// A byte far behind any page: locks need no data there, and on this one all processes agree.
@@ -217,11 +217,11 @@ struct Inotify {
 impl Inotify {
     fn of_this_process() -> Option<&'static Self> {
         static INSTANCE: OnceLock<Option<Inotify>> = OnceLock::new();
+        static READER: OnceLock<bool> = OnceLock::new();
         let instance = INSTANCE.get_or_init(|| {
             let fd = inotify::init(CreateFlags::CLOEXEC).ok()?;
             Some(Self { fd, watches: Mutex::default() })
         });
-        static READER: OnceLock<bool> = OnceLock::new();
         let instance = instance.as_ref()?;
         READER.get_or_init(|| spawn_reader(instance)).then_some(instance)
     }

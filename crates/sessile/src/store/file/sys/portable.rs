@@ -1,5 +1,11 @@
 //! What other Unixes have in place of `linux`: slower, with the same guarantees.
 
+#![allow(
+    clippy::unnecessary_wraps,
+    clippy::unused_self,
+    reason = "every item has the shape of the one it stands in for"
+)]
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

@@ -117,6 +117,33 @@ pub(crate) async fn too_large_a_value_is_refused_before_anything_is_written(plac
     assert_eq!(server.visit(&cookie).await.session.keys(), ["key", "small"]);
 }
 
+pub(crate) async fn too_many_keys_and_too_deep_a_value_are_refused(place: &Place) {
+    let server = Server::with(place, |config| {
+        config.keys_max = 2;
+        config.nesting_max = 2;
+    });
+    let visit = server.visit("").await;
+    let session = &visit.session;
+    session.insert("a", &[[1]]).unwrap();
+    assert_eq!(kind_of(session.insert("a", &[[[1]]])), Some(ErrorKind::TooLarge));
+    let deeper = session.update("a", |_: Option<Vec<Vec<Vec<u8>>>>| vec![vec![vec![1]]]);
+    assert!(deeper.is_err());
+    session.insert("b", "b").unwrap();
+    assert_eq!(kind_of(session.insert("c", "c")), Some(ErrorKind::TooLarge));
+    session.insert("b", "again").unwrap();
+}
+
+pub(crate) async fn a_detached_session_is_written_by_commit(place: &Place) {
+    let server = Server::new(place);
+    let session = server.sessions.detached();
+    assert_eq!(session.id(), None);
+    session.login("ann").unwrap();
+    session.insert("from", "a job").unwrap();
+    session.commit().await.unwrap();
+    let found = server.sessions.find(session.id().unwrap()).await.unwrap().unwrap();
+    assert_eq!(found.get::<String>("from").unwrap().as_deref(), Some("a job"));
+}
+
 pub(crate) async fn flashes_are_given_once(place: &Place) {
     let server = Server::new(place);
     let visit = server.visit("").await;

@@ -1,0 +1,112 @@
+//! Clean-up in the background. Time is tokio's own, paused and moved by hand.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use sessile::{Client, Sessions};
+
+use super::harness::Server;
+use super::memory;
+
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Lets `n` intervals pass, and everything that is due in them happen.
+async fn pass(n: u32) {
+    for _ in 0..n {
+        tokio::time::advance(INTERVAL).await;
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn request(sessions: &Sessions) {
+    drop(sessions.begin(&HeaderMap::new(), Client::default()));
+    tokio::task::yield_now().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_starts_with_the_first_request_and_once() {
+    let server = Server::new(&memory());
+    pass(3).await;
+    assert_eq!(server.store.calls(), 0, "no request, no sweeper");
+    for _ in 0..3 {
+        request(&server.sessions.clone()).await;
+    }
+    pass(3).await;
+    assert_eq!(server.store.calls(), 3, "one sweep per interval");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_survives_errors() {
+    let server = Server::new(&memory());
+    request(&server.sessions).await;
+    server.store.fail("delete_expired");
+    pass(2).await;
+    server.store.mend();
+    pass(2).await;
+    assert_eq!(server.store.calls(), 4);
+    assert_eq!(server.events.take(), ["store_failed", "store_failed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_with_the_last_clone() {
+    let Server { sessions, store, .. } = Server::new(&memory());
+    request(&sessions).await;
+    let clone = sessions.clone();
+    drop(sessions);
+    pass(1).await;
+    assert_eq!(store.calls(), 1);
+    drop(clone);
+    pass(3).await;
+    assert_eq!(store.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_with_a_shutdown() {
+    let server = Server::new(&memory());
+    request(&server.sessions).await;
+    pass(1).await;
+    server.sessions.shutdown().await;
+    request(&server.sessions).await;
+    pass(3).await;
+    assert_eq!(server.store.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_can_be_turned_off() {
+    let server = Server::with(&memory(), |config| config.sweep_interval = Duration::ZERO);
+    request(&server.sessions).await;
+    pass(3).await;
+    assert_eq!(server.store.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_goes_on_in_slices_until_nothing_is_due() {
+    let server = Server::with(&memory(), |config| config.sweep_limit = 2);
+    for _ in 0..5 {
+        server.write("", "key", "value").await;
+    }
+    let before = server.store.calls();
+    tokio::task::yield_now().await;
+    // An hour passes for the sessions before the sweeper's first look at the clock.
+    server.clock.advance(Duration::from_secs(3_600));
+    pass(1).await;
+    assert_eq!(server.store.calls() - before, 3, "slices of 2, 2 and 1");
+    assert_eq!(server.events.names().iter().filter(|name| **name == "swept").count(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_waits_while_the_clock_is_in_doubt() {
+    let server = Server::new(&memory());
+    let cookie = server.write("", "key", "value").await;
+    tokio::task::yield_now().await;
+    server.events.take();
+    let now = sessile::Clock::now(&server.clock);
+    server.clock.step_to(now + Duration::from_secs(365 * 86_400));
+    pass(1).await;
+    server.clock.step_to(now);
+    pass(1).await;
+    assert_eq!(server.events.take(), ["clock_stepped", "clock_stepped"]);
+    assert!(server.id(&cookie).await.is_some(), "nothing was removed by a wrong clock");
+}
