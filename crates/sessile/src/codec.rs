@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::{from_millis, millis, truncated};
 use crate::error::{Error, ErrorKind, Result};
+use crate::expiry;
 use crate::record::{Data, Owner, PreviousSecret, RETIRED_MAX, Record, RetiredSecret, Version};
 use crate::token::{SecretHash, SessionId};
 
@@ -217,6 +218,29 @@ pub(crate) fn encode_body(record: &Record, used_at: SystemTime) -> Result<Vec<u8
 #[cfg(any(test, feature = "file"))]
 pub(crate) fn is_owned(body: &[u8]) -> bool {
     body.get(..2).is_some_and(|bits| le_u16(bits) & HAS_OWNER != 0)
+}
+
+/// How much of a body [`deadline`] needs to see at the most.
+#[cfg(feature = "file")]
+pub(crate) const DEADLINE_BYTES_MAX: usize = 88;
+
+/// The deadline of the record that this body begins, and when it began, without decoding the rest;
+/// `used_at` is the last use noted elsewhere.
+#[cfg(feature = "file")]
+pub(crate) fn deadline(
+    body: &Bytes,
+    used_at: impl Fn(SystemTime) -> Option<SystemTime>,
+) -> Option<SystemTime> {
+    let mut body = Reader { bytes: body, at: 0 };
+    let bits = le_u16(body.take(2)?);
+    body.take(2 + 4 + 32)?;
+    let (created_at, stored_use, absolute) = (body.instant()?, body.instant()?, body.instant()?);
+    for skipped in [HAS_AUTHENTICATED_AT, HAS_LOGIN_BEGAN_AT] {
+        body.optional(bits & skipped != 0, Reader::instant)?;
+    }
+    let idle = body.optional(bits & HAS_IDLE_TIMEOUT != 0, Reader::duration)?;
+    let last_use = used_at(created_at).map_or(stored_use, |noted| noted.max(stored_use));
+    Some(expiry::deadline(last_use, idle, absolute))
 }
 
 fn body_bytes_estimate(record: &Record) -> usize {
@@ -534,6 +558,26 @@ mod tests {
         let mut record = record();
         record.user_agent = Some("x".repeat(1 << 16));
         assert_eq!(record.to_bytes().unwrap_err().kind(), ErrorKind::TooLarge);
+    }
+
+    #[cfg(feature = "file")]
+    #[test]
+    fn a_deadline_shows_without_decoding() {
+        let at = |secs| UNIX_EPOCH + Duration::from_secs(secs);
+        let mut record = Record { login_began_at: Some(at(1)), ..record() };
+        for (idle, absolute, noted, ends) in [
+            (None, 60, None, 60),
+            (Some(10), 60, None, 10),
+            (Some(10), 60, Some(30), 40),
+            (Some(10), 35, Some(30), 35),
+        ] {
+            record.idle_timeout = idle.map(Duration::from_secs);
+            record.absolute_deadline = at(absolute);
+            let body = encode_body(&record, UNIX_EPOCH).unwrap();
+            let front = Bytes::from(body).slice(..DEADLINE_BYTES_MAX);
+            assert_eq!(deadline(&front, |_| noted.map(at)), Some(at(ends)));
+        }
+        assert_eq!(deadline(&Bytes::from_static(&[0; 40]), |_| None), None);
     }
 
     #[test]

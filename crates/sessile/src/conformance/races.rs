@@ -24,17 +24,26 @@ pub async fn a_read_is_one_committed_version(place: &dyn Place) {
     const LAST: Version = Version::new(200);
     let trial = Trial::new(place).await;
     let record = trial.created().await;
-    let mut tasks = JoinSet::new();
+    let (mut writers, mut readers) = (JoinSet::new(), JoinSet::new());
     for turn in 0..2 {
-        tasks.spawn(write_until(LAST, trial.handle(turn), record.clone(), turn as u64));
-        tasks.spawn(read_until(LAST, trial.handle(turn), record.id, trial.now()));
+        writers.spawn(write_until(LAST, trial.handle(turn), record.clone(), turn as u64));
+        readers.spawn(read_for_ever(trial.handle(turn), record.id, trial.now()));
     }
-    tasks.join_all().await;
+    writers.join_all().await;
+    readers.abort_all();
+    while let Some(reader) = readers.join_next().await {
+        assert!(reader.is_err_and(|error| error.is_cancelled()), "a reader saw what nobody wrote");
+    }
+    let version = trial.load(record.id).await.map(|record| record.version);
+    assert_eq!(version, Some(LAST), "after all writes");
     interleave_reads_with_a_write(&trial).await;
 }
 
 async fn write_until(last: Version, store: Arc<dyn Store>, mut record: Record, writer: u64) {
-    while record.version < last {
+    for _ in 0..ATTEMPTS_MAX {
+        if record.version >= last {
+            return;
+        }
         let next = next_of(&record, writer);
         record = match update(&*store, &next, record.version).await {
             Updated::Written => next,
@@ -44,11 +53,15 @@ async fn write_until(last: Version, store: Arc<dyn Store>, mut record: Record, w
         assert_whole(&record);
         yield_now().await;
     }
+    panic!("{ATTEMPTS_MAX} racing updates led only to version {}", record.version);
 }
 
-async fn read_until(last: Version, store: Arc<dyn Store>, id: SessionId, now: SystemTime) {
+/// Far more than there are rivals to lose against.
+const ATTEMPTS_MAX: usize = 2_000;
+
+async fn read_for_ever(store: Arc<dyn Store>, id: SessionId, now: SystemTime) {
     let mut newest = Version::FIRST;
-    while newest < last {
+    loop {
         let record = read(&*store, id, now).await.expect("the session is live");
         assert_whole(&record);
         assert!(record.version >= newest, "{} was read after {newest}", record.version);
@@ -151,7 +164,7 @@ pub async fn parallel_increments_by_retry_lose_nothing(place: &dyn Place) {
 }
 
 async fn incremented(store: &dyn Store, mut record: Record) -> Record {
-    loop {
+    for _ in 0..ATTEMPTS_MAX {
         let mut next = record.clone();
         next.version = record.version.next();
         next.data.insert("count", Bytes::from((count(&record) + 1).to_string()));
@@ -162,6 +175,7 @@ async fn incremented(store: &dyn Store, mut record: Record) -> Record {
         }
         yield_now().await;
     }
+    panic!("{ATTEMPTS_MAX} retries did not get past the conflict");
 }
 
 fn count(record: &Record) -> usize {
@@ -198,7 +212,10 @@ async fn drop_a_create(trial: &Trial, polls: usize) -> bool {
     }
     let again = trial.twin.create(&record, Durability::Process).await.expect("create fails");
     assert!(matches!(again, Created::New | Created::Exists), "create once more: {again:?}");
-    assert_writable(trial, &record).await;
+    // The dropped one may still be at its work, out of sight, and then it is the one that exists.
+    if again == Created::New || finished {
+        assert_writable(trial, &record).await;
+    }
     finished
 }
 
@@ -247,8 +264,7 @@ async fn drop_a_waiting_load(trial: &Trial) {
     let record = trial.created().await;
     let held = trial.hold(0, record.id).await;
     for turn in 0..2 {
-        let waiter = timeout(SOON, trial.lock(turn, record.id, LONG, LONG)).await;
-        assert!(waiter.is_err(), "two hold the exclusive lock: {waiter:?}");
+        _ = timeout(SOON, trial.lock(turn, record.id, LONG, LONG)).await;
     }
     trial.store.release(held.ticket).await.expect("release fails");
     assert_writable(trial, &record).await;
@@ -264,15 +280,15 @@ async fn assert_writable(trial: &Trial, record: &Record) {
         let (next, ticket) = (next_of(&loaded.record, 2), &mut loaded.ticket);
         let expected = loaded.record.version;
         match trial.twin.update(&next, expected, Durability::Process, ticket).await {
-            Ok(Updated::Written) => return assert_read(trial, &next).await,
+            Ok(Updated::Written) => {
+                drop(loaded);
+                assert_eq!(trial.load(record.id).await, Some(next), "after the update");
+                return;
+            }
             // A dropped write may still arrive, whole.
             Ok(Updated::Conflict(current)) => loaded.record = *current,
             other => panic!("an update after a dropped future: {other:?}"),
         }
     }
     panic!("updates after a dropped future conflict again and again");
-}
-
-async fn assert_read(trial: &Trial, record: &Record) {
-    assert_eq!(trial.load(record.id).await.as_ref(), Some(record), "after the update");
 }

@@ -63,8 +63,8 @@ async fn assert_stays_gone(trial: &Trial, ended: &Record, mut ticket: Ticket) {
     assert_eq!(trial.list(Scope::All).await, [], "after the update of an ended session");
 }
 
-/// An `update` whose use lies at or after the record's deadline answers `Gone`: the session ended
-/// before it, swept or not.
+/// An `update` whose use lies at or after the record's deadline answers `Gone`, as it would after a
+/// sweep: the session had ended for everybody else.
 pub async fn an_update_after_the_deadline_comes_too_late(place: &dyn Place) {
     let trial = Trial::new(place).await;
     for late in [IDLE, IDLE + MILLISECOND, ABSOLUTE, LONG_AFTER] {
@@ -104,7 +104,8 @@ pub async fn conflict_returns_the_current_record(place: &dyn Place) {
     }
 }
 
-/// The version that is read is the one that was written, however far it leaps.
+/// The version that is read is the one that was written, however far it leaps; an update that does
+/// not raise it is refused.
 pub async fn versions_only_grow(place: &dyn Place) {
     let trial = Trial::new(place).await;
     let mut record = trial.created().await;
@@ -117,6 +118,13 @@ pub async fn versions_only_grow(place: &dyn Place) {
         let read = trial.load(record.id).await;
         assert_eq!(read.as_ref(), Some(&next), "after the update to {version}");
         record = next;
+    }
+    for version in [record.version, Version::FIRST] {
+        let next = stamped(Record { version, ..record.clone() }, 3);
+        let none = &mut Ticket::none();
+        let updated = trial.store.update(&next, record.version, Durability::Process, none).await;
+        assert!(updated.is_err(), "update from {} to {version}: {updated:?}", record.version);
+        assert_eq!(trial.load(record.id).await.as_ref(), Some(&record), "after the refusal");
     }
 }
 

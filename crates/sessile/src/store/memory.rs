@@ -41,7 +41,7 @@ pub struct MemoryStore {
 type SharedTable = Arc<Mutex<Table>>;
 
 impl MemoryStore {
-    /// Makes an empty store of the namespace `sessile`.
+    /// Makes an empty store of the namespace `default`.
     pub fn new() -> Self {
         let unused = Self { namespace: "".into(), table: Arc::default(), place: Arc::default() };
         unused.with_namespace("default")

@@ -71,7 +71,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Replaces the state of version `expected` by `record`, whose version is greater.
     ///
-    /// The newest known use is kept when it is later than the record's. A record never changes
+    /// A record whose use lies at or after the deadline of the state it would replace comes too late:
+    /// [`Updated::Gone`], swept or not. A touch that is later than the record's use is kept. A record
+    /// never gains an owner (its index would miss it: a login creates) and never changes
     /// from one owner to another; it may lose its owner, and then leaves that owner's list.
     /// `ticket` is what [`load`](Store::load) gave, or [`Ticket::none`].
     async fn update(
@@ -82,7 +84,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         ticket: &mut Ticket,
     ) -> Result<Updated>;
 
-    /// Notes a use, unless a later one is known; gives whether the record was there.
+    /// Notes a use, unless a later one is known; gives whether the record was live at that use.
     ///
     /// `idle_deadline` is `used_at` plus the record's idle timeout, for stores that index it.
     /// Best effort: a crash may forget it.

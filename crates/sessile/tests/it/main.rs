@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps an error fails and shows it")]
 
+#[cfg(feature = "conformance")]
+mod broken;
 mod engine;
 #[cfg(feature = "file")]
 mod file_kill;

@@ -88,11 +88,18 @@ impl Store for FileStore {
         _idle_deadline: SystemTime,
         ticket: &mut Ticket,
     ) -> Result<bool> {
-        let kept = ticket.get_mut::<Kept>().filter(|kept| kept.id == id);
-        let Some(kept) = kept else { return self.core.touch(id, used_at, &mut None) };
-        let mut file = kept.lend_file();
-        let touched = self.core.touch(id, used_at, &mut file)?;
-        kept.take_back(file);
+        let mut kept = ticket.get_mut::<Kept>().filter(|kept| kept.id == id);
+        let mut file = kept.as_deref_mut().and_then(Kept::lend_file);
+        let mut patience = Patience::new();
+        let touched = loop {
+            match self.core.touch(id, used_at, &mut file)? {
+                Attempt::Done(touched) => break touched,
+                Attempt::Busy => patience.pause().await?,
+            }
+        };
+        if let Some(kept) = kept {
+            kept.take_back(file);
+        }
         Ok(touched)
     }
 
@@ -209,25 +216,18 @@ impl FileStore {
         file: &mut Option<Arc<File>>,
     ) -> Result<Committed> {
         let syncs = self.core.durability(durability) > Durability::Process;
-        let started = Instant::now();
-        for round in 0.. {
+        let mut patience = Patience::new();
+        loop {
             let attempt = if syncs {
                 self.commit_on_pool(record, expected, durability, file).await?
             } else {
                 self.core.update(record, expected, durability, file)?
             };
-            if let Attempt::Done(committed) = attempt {
-                return Ok(committed);
-            }
-            if started.elapsed() >= COMMIT_WAIT_MAX {
-                break;
-            }
-            match pause_before(round) {
-                None => tokio::task::yield_now().await,
-                Some(pause) => tokio::time::sleep(pause).await,
+            match attempt {
+                Attempt::Done(committed) => return Ok(committed),
+                Attempt::Busy => patience.pause().await?,
             }
         }
-        Err(contended())
     }
 
     async fn commit_on_pool(
@@ -264,6 +264,31 @@ impl FileStore {
                 Err(error) => Err(shutting_down(error)),
             },
         }
+    }
+}
+
+/// How long a task has waited for a commit lock that others hold.
+struct Patience {
+    started: Instant,
+    round: u32,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { started: Instant::now(), round: 0 }
+    }
+
+    /// Lets other tasks run before the next try; an error after two seconds.
+    async fn pause(&mut self) -> Result<()> {
+        if self.started.elapsed() >= COMMIT_WAIT_MAX {
+            return Err(contended());
+        }
+        match pause_before(self.round) {
+            None => tokio::task::yield_now().await,
+            Some(pause) => tokio::time::sleep(pause).await,
+        }
+        self.round += 1;
+        Ok(())
     }
 }
 

@@ -8,12 +8,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
+
 use super::Doing;
 use super::core::{Attempt, Core, Judged, Locked, page_of, patiently, wait_for};
 use super::owners::Admission;
-use super::page::{self, Page, Side, State, TOUCH_WORD_AT};
+use super::page::{self, PAGE_BYTES, Page, Side, State, TOUCH_WORD_AT};
 use super::sys::{File, For};
-use crate::codec::{Head, encode_body, is_owned};
+use crate::codec::{self, Head, Place, encode_body, is_owned};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Owner, Record, Version};
 use crate::store::{Created, Durability, Updated};
@@ -154,6 +156,10 @@ impl Core {
         if let (Ok(Some(page)), true) = (&read, record.owner.is_some())
             && let Some(newest) = page.expected_in_tail(record.id, expected)
         {
+            let front = front_of_tail(&locked.file, &newest.1)?;
+            if comes_too_late(record, page, &front) {
+                return Ok(Updated::Gone.into());
+            }
             return replace(locked, record, page, newest, durability, None);
         }
         let (page, state) = match self.judge_page(&locked.file, record.id, read)? {
@@ -163,6 +169,9 @@ impl Core {
         if state.head.version != expected {
             let current = self.record(&locked.file, record.id, &page, &state)?;
             return Ok(current.map_or(Updated::Gone, |it| Updated::Conflict(Box::new(it))).into());
+        }
+        if comes_too_late(record, &page, &state.body) {
+            return Ok(Updated::Gone.into());
         }
         let left = if record.owner.is_none() && is_owned(&state.body) {
             state.record(&page)?.owner
@@ -178,14 +187,18 @@ impl Core {
         id: SessionId,
         used_at: SystemTime,
         kept: &mut Option<Arc<File>>,
-    ) -> Result<bool> {
+    ) -> Result<Attempt<bool>> {
         let locked = match self.lock(id, kept)? {
-            // Somebody is writing this very moment, which is a use. Nobody waits for a touch.
-            Attempt::Busy => return Ok(true),
-            Attempt::Done(None) => return Ok(false),
+            // It may be the sweeper's: a use that nobody noted must not be acknowledged.
+            Attempt::Busy => return Ok(Attempt::Busy),
+            Attempt::Done(None) => return Ok(Attempt::Done(false)),
             Attempt::Done(Some(locked)) => locked,
         };
         *kept = Some(Arc::clone(&locked.file));
+        self.touch_locked(id, used_at, &locked).map(Attempt::Done)
+    }
+
+    fn touch_locked(&self, id: SessionId, used_at: SystemTime, locked: &Locked) -> Result<bool> {
         let Judged::Live(page, state) = self.judge(&locked.file, id)? else { return Ok(false) };
         let Some(record) = self.record(&locked.file, id, &page, &state)? else { return Ok(false) };
         if record.is_expired(used_at) {
@@ -309,6 +322,22 @@ impl Core {
             Judged::Unfinished | Judged::Live(..) => Ok(()),
         }
     }
+}
+
+/// Whether the use that a new state brings lies at or after the end of the one it would replace: the
+/// session ended before it, swept or not.
+fn comes_too_late(record: &Record, page: &Page, body: &Bytes) -> bool {
+    let deadline = codec::deadline(body, |created_at| page.touched_at(record.id, created_at));
+    deadline.is_none_or(|deadline| record.used_at >= deadline)
+}
+
+/// As much of a body behind the page as tells its deadline.
+fn front_of_tail(file: &File, head: &Head) -> Result<Bytes> {
+    let Place::Tail { page } = head.place else { return Ok(Bytes::new()) };
+    let mut front = vec![0; codec::DEADLINE_BYTES_MAX];
+    let read = file.read_at(&mut front, u64::from(page) * PAGE_BYTES as u64);
+    front.truncate(read.doing("cannot read a session file")?);
+    Ok(front.into())
 }
 
 /// Writes `record` beside the newest state.
