@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Durability;
+use crate::token::TokenKey;
 
 /// How sessions live and what they may grow to.
 ///
@@ -89,6 +90,11 @@ pub struct Config {
     pub user_agent: Keep,
     /// How the token travels. Default [`Transport::Cookie`].
     pub transport: Transport,
+    /// Keys that sign tokens, so that a forged one costs no look-up: the first signs, all are
+    /// accepted, so a new one goes first and the old one goes away once its tokens have expired.
+    /// Tokens without a signature are then refused: the first key signs everybody out. Default none.
+    #[serde(skip_serializing)]
+    pub token_keys: Vec<TokenKey>,
     /// The cookie.
     pub cookie: CookieConfig,
     /// Whether a logout also tells the browser to forget what it stored of this site
@@ -124,6 +130,7 @@ impl Default for Config {
             client_address: Keep::Truncated,
             user_agent: Keep::Truncated,
             transport: Transport::Cookie,
+            token_keys: Vec::new(),
             cookie: CookieConfig::default(),
             clear_site_data: false,
         }

@@ -83,8 +83,7 @@ impl Sessions {
     /// Begins a request. Reads its headers, and nothing else until a handler asks for the session.
     pub fn begin(&self, headers: &HeaderMap, client: Client) -> Exchange {
         sweep::start_once(&self.engine);
-        let presented =
-            cookie::read(headers, self.engine.config.transport, &self.engine.cookie_names);
+        let presented = cookie::read(headers, &self.engine.config, &self.engine.cookie_names);
         self.engine.delivery.note_presented(presented.any());
         let visitor = Visitor { client, user_agent: headers.get(USER_AGENT).cloned() };
         Exchange::new(Slot::new(Arc::clone(&self.engine), presented, visitor))
