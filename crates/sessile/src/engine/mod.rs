@@ -90,6 +90,7 @@ impl Sessions {
     }
 
     /// Whether `other` is a clone of this engine.
+    #[cfg(feature = "tower")]
     pub(crate) fn is_same(&self, other: &Slot) -> bool {
         Arc::ptr_eq(&self.engine, other.engine())
     }

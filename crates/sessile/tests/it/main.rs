@@ -12,5 +12,6 @@ mod file_store;
 mod format;
 #[cfg(feature = "conformance")]
 mod stores;
+mod tidy;
 #[cfg(feature = "axum")]
 mod web;
