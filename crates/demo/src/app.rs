@@ -10,7 +10,7 @@ use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sessile::store::Store;
-use sessile::{Config, Owner, SessionId, Sessions};
+use sessile::{Config, CrossSiteLayer, Owner, SessionId, Sessions};
 
 use crate::disk::Disk;
 use crate::ending::Ending;
@@ -88,11 +88,11 @@ pub(crate) fn router(app: App) -> Router {
     let app = Arc::new(app);
     let api = api::routes()
         .layer(sessions.layer())
-        .layer(from_fn(guard::same_site))
+        .layer(CrossSiteLayer::new())
         .layer(map_response(api::json_failures));
     let site = site::routes()
         .layer(sessions.layer())
-        .layer(from_fn(guard::same_site))
+        .layer(CrossSiteLayer::new())
         .layer(map_response(site::calm_failures));
     Router::new()
         .nest("/api", api)

@@ -6,7 +6,6 @@ use sessile::SessionId;
 use sessile::store::FileStore;
 use sessile::store::file::{Inspection, SlotContent, SlotInspection};
 
-use crate::options::StoreUrl;
 use crate::pages::inside::{Field, Slot, StoredFile};
 use crate::words;
 
@@ -29,17 +28,9 @@ const FIELDS: [(&str, usize); 9] = [
 pub(crate) struct Disk(FileStore);
 
 impl Disk {
-    /// The directory that `url` names, if it names one.
-    ///
-    /// What serves requests was opened by the URL and its options; this only looks.
-    pub(crate) fn open(url: &StoreUrl, namespace: &str) -> sessile::Result<Option<Self>> {
-        let Some(directory) = url.directory() else { return Ok(None) };
-        let store = FileStore::builder(directory)
-            .namespace(namespace)
-            .allow_group(true)
-            .allow_any_file_system(true)
-            .open()?;
-        Ok(Some(Self(store)))
+    /// Where sessions are files: the same store that serves requests.
+    pub(crate) fn of(store: FileStore) -> Self {
+        Self(store)
     }
 
     /// How much of the disk a record takes.
@@ -140,20 +131,15 @@ mod tests {
 
     const ID: SessionId = SessionId::from_bytes([0xab; 16]);
 
-    fn url(directory: &Path) -> StoreUrl {
-        format!("file://{}", directory.display()).parse().unwrap()
-    }
-
     #[tokio::test]
     async fn a_record_is_shown_as_it_was_written() {
         let directory = tempfile::tempdir().unwrap();
-        let url = url(&directory.path().join("sessions"));
-        let store = sessile::store::open(url.as_str()).unwrap();
+        let store = FileStore::open(directory.path().join("sessions")).unwrap();
         let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
         let mut record = Record::new(ID, SecretHash::from_bytes([1; 32]), now, None, hour);
         store.create(&record, Durability::Process).await.unwrap();
 
-        let disk = Disk::open(&url, store.namespace()).unwrap().unwrap();
+        let disk = Disk::of(store.clone());
         let [a, b] = disk.file(ID).await.unwrap().slots;
         assert_eq!((&*a.content, a.newest), ("version 1", true));
         assert_eq!((&*b.content, b.newest), ("free", false));
@@ -173,9 +159,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_file_shows_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let disk = Disk::open(&url(&directory.path().join("s")), "default").unwrap().unwrap();
+        let disk = Disk::of(FileStore::open(directory.path().join("s")).unwrap());
         assert!(disk.file(ID).await.is_none() && disk.bytes(ID).await.is_none());
-        assert!(Disk::open(&"memory:".parse().unwrap(), "default").unwrap().is_none());
     }
 
     #[test]

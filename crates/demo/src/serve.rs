@@ -4,8 +4,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
-use sessile::store::Store;
-use sessile::{Config, CookieConfig, Keep};
+use sessile::store::FileStore;
+use sessile::{Config, CookieConfig};
 
 use crate::Failure;
 use crate::app::{self, App};
@@ -38,10 +38,12 @@ pub(crate) async fn run(
 
 fn open(options: &Options, address: SocketAddr) -> Result<App, Failure> {
     let url = options.store()?;
-    let store = sessile::store::open(url.as_str())?;
-    let disk = Disk::open(&url, store.namespace())?;
-    let app = App::new(store, config(options), address)?;
-    Ok(App { disk, ..app })
+    if url.directory().is_none() {
+        return Ok(App::new(sessile::store::open(url.as_str())?, config(options), address)?);
+    }
+    let store = FileStore::open_url(url.as_str())?;
+    let disk = Some(Disk::of(store.clone()));
+    Ok(App { disk, ..App::new(store, config(options), address)? })
 }
 
 /// Answers requests until the end is wished, and those under way a little longer.
@@ -88,8 +90,6 @@ fn config(options: &Options) -> Config {
     config.idle_timeout = options.idle_timeout;
     config.absolute_timeout = options.absolute_timeout;
     config.rotation_grace = options.rotation_grace;
-    // The list of devices needs the browser's name, which comes last in most agents.
-    config.user_agent = Keep::Full;
     if options.insecure_http {
         config.cookie = CookieConfig::plain_http("session");
     }

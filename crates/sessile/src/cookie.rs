@@ -308,8 +308,8 @@ mod tests {
         let cookie = written(&old, &Presented::default(), &change).remove(0);
         let sent = headers(&[cookie.split(';').next().unwrap().as_bytes()]);
         let names = ["__Host-session".to_owned()];
-        assert_eq!(read(&sent, &old, &names).tokens, std::slice::from_ref(&token));
-        assert_eq!(read(&sent, &new, &names).tokens, std::slice::from_ref(&token));
+        assert!(read(&sent, &old, &names).tokens.contains(&token));
+        assert!(read(&sent, &new, &names).tokens.contains(&token));
         let plain = headers(&[format!("__Host-session={}", token.reveal()).as_bytes()]);
         assert!(read(&plain, &new, &names).tokens.is_empty() && read(&plain, &new, &names).any());
         assert!(read(&sent, &Config::default(), &names).tokens.is_empty());

@@ -6,6 +6,7 @@ mod exchange;
 mod open;
 mod owners;
 mod slot;
+mod standing;
 mod sweep;
 
 use std::collections::HashMap;
@@ -30,7 +31,8 @@ pub use exchange::{Exchange, SessionHandle};
 pub use owners::{Device, DevicePage};
 pub use sweep::Swept;
 
-pub(crate) use slot::{Mode, Slot};
+pub(crate) use slot::Slot;
+pub(crate) use standing::Mode;
 
 /// A store and its configuration: what a server makes once and hands to its layers.
 ///
@@ -85,7 +87,8 @@ impl Sessions {
         sweep::start_once(&self.engine);
         let presented = cookie::read(headers, &self.engine.config, &self.engine.cookie_names);
         self.engine.delivery.note_presented(presented.any());
-        let visitor = Visitor { client, user_agent: headers.get(USER_AGENT).cloned() };
+        let user_agent = headers.get(USER_AGENT).cloned();
+        let visitor = Visitor { client, user_agent, navigates: navigates(headers) };
         Exchange::new(Slot::new(Arc::clone(&self.engine), presented, visitor))
     }
 
@@ -160,11 +163,19 @@ impl Client {
     }
 }
 
-/// What a new record may keep of the request that makes it.
+/// What the engine wants to know of a request besides its tokens.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Visitor {
     client: Client,
     user_agent: Option<HeaderValue>,
+    /// Whether a person waits for the answer to be shown as a page.
+    navigates: bool,
+}
+
+/// What browsers of the last years say of a top-level navigation (W3C Fetch Metadata).
+fn navigates(headers: &HeaderMap) -> bool {
+    let says = |name, value| headers.get(name).is_some_and(|said| said == value);
+    says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document")
 }
 
 impl Engine {
@@ -228,7 +239,7 @@ fn kept_address(address: IpAddr, keep: Keep) -> Option<String> {
 fn kept_agent(agent: &str, keep: Keep) -> Option<String> {
     let bytes_max = match keep {
         Keep::Off => return None,
-        Keep::Truncated => 64,
+        Keep::Truncated => 160,
         Keep::Full => 512,
     };
     Some(agent[..agent.len().min(bytes_max)].to_owned())

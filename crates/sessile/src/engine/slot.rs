@@ -12,22 +12,15 @@ use http::HeaderMap;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::commit::{Settled, Work};
+use super::standing::{Live, Mode, Standing, unreadable};
 use super::{Engine, Visitor};
 use crate::changes::{Changes, Closure};
 use crate::cookie::{self, CookieChange, Presented};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{Authority, Lifetime, Login, Wish, check_nesting, check_size};
+use crate::plan::{Authority, Lifetime, Login, Wish, check_nesting, check_size, upkeep};
 use crate::record::{Data, Record};
 use crate::store::{Loaded, Ticket};
-use crate::token::{SecretHash, SessionId};
-
-/// How a session is held. It only goes up within one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Mode {
-    Read,
-    Write,
-    Exclusive,
-}
+use crate::token::SessionId;
 
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -59,6 +52,8 @@ struct State {
     logs_out: bool,
     cookie: Option<CookieChange>,
     asked: bool,
+    /// Whether it was asked for other than for reading alone.
+    writes: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,27 +65,6 @@ enum Phase {
     Broken,
     /// The request is over.
     Closed,
-}
-
-/// What the request's token turned out to be.
-#[derive(Clone, Debug, Default)]
-pub(crate) enum Standing {
-    /// No token, or none that opens anything.
-    #[default]
-    Nobody,
-    /// A login or a step-up replaced it moments ago.
-    Superseded,
-    /// The store could not be read, and the configuration lets the request go on as nobody's.
-    Unreadable,
-    Live(Live),
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Live {
-    pub(crate) record: Arc<Record>,
-    pub(crate) authority: Authority,
-    /// What was presented; none for the application itself.
-    pub(crate) hash: Option<SecretHash>,
 }
 
 impl Slot {
@@ -140,7 +114,9 @@ impl Slot {
         let (standing, ticket) =
             self.engine.open(&self.presented.tokens, mode, &self.visitor).await?;
         *io = Io { mode: Some(mode), ticket };
-        self.state().rebase(standing)
+        let mut state = self.state();
+        state.writes = mode > Mode::Read;
+        state.rebase(standing)
     }
 
     fn check_open(&self) -> Result<()> {
@@ -315,6 +291,16 @@ impl Slot {
         }))
     }
 
+    /// Adds what keeps the secret fresh, unless the handler asks for a new one anyway.
+    pub(super) fn keep_fresh(&self) {
+        let (mut state, config) = (self.state(), &self.engine.config);
+        let Standing::Live(live) = &state.standing else { return };
+        if state.writes && state.wish.login.is_none() && !state.wish.rotates() {
+            let (navigates, now) = (self.visitor.navigates, self.engine.now());
+            state.wish.upkeep = upkeep(&live.record, live.authority, navigates, config, now);
+        }
+    }
+
     /// A failing response keeps nothing but the endings its handler asked for.
     pub(super) fn drop_wishes(&self) {
         self.state().drop_wishes();
@@ -381,11 +367,6 @@ impl Drop for Committing<'_> {
             state.phase = Phase::Broken;
         }
     }
-}
-
-/// Why nothing is written for a request that goes on although its session could not be read.
-pub(super) fn unreadable() -> Error {
-    Error::new(ErrorKind::Unavailable, "the session could not be read, so nothing is written to it")
 }
 
 impl State {
