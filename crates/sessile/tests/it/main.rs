@@ -10,6 +10,8 @@ mod file_kill;
 #[cfg(feature = "file")]
 mod file_store;
 mod format;
+#[cfg(feature = "file")]
+mod seeds;
 #[cfg(feature = "conformance")]
 mod stores;
 #[cfg(feature = "axum")]
