@@ -6,6 +6,7 @@
 
 mod filehandler;
 mod process;
+mod prototype;
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
