@@ -4,6 +4,7 @@
 //! All of it runs on the store of plain files, through the public interface; where a design says
 //! "id", a test reads "token".
 
+mod albatross;
 mod filehandler;
 mod process;
 mod prototype;
