@@ -5,6 +5,7 @@
 //! "id", a test reads "token".
 
 mod albatross;
+mod django;
 mod filehandler;
 mod process;
 mod prototype;
