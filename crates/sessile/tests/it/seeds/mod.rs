@@ -9,6 +9,7 @@ mod django;
 mod filehandler;
 mod process;
 mod prototype;
+mod webstack;
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
