@@ -1,1 +1,30 @@
-fn main() {}
+//! `sessile`: the demo, and clean-up of a session store.
+
+mod sweep;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Server-side web sessions in plain files.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what sessile promises, in a browser
+    Demo(sessile_demo::Options),
+    /// Remove expired sessions until none is due
+    Sweep(sweep::Options),
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Demo(options) => sessile_demo::run(&options),
+        Command::Sweep(options) => sweep::run(&options),
+    }
+}

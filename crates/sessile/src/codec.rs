@@ -14,7 +14,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::{from_millis, millis, truncated};
 use crate::error::{Error, ErrorKind, Result};
-use crate::expiry;
 use crate::record::{Data, Owner, PreviousSecret, RETIRED_MAX, Record, RetiredSecret, Version};
 use crate::token::{SecretHash, SessionId};
 
@@ -240,7 +239,7 @@ pub(crate) fn deadline(
     }
     let idle = body.optional(bits & HAS_IDLE_TIMEOUT != 0, Reader::duration)?;
     let last_use = used_at(created_at).map_or(stored_use, |noted| noted.max(stored_use));
-    Some(expiry::deadline(last_use, idle, absolute))
+    Some(crate::expiry::deadline(last_use, idle, absolute))
 }
 
 fn body_bytes_estimate(record: &Record) -> usize {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Durability;
+use crate::token::TokenKey;
 
 /// How sessions live and what they may grow to.
 ///
@@ -85,10 +86,15 @@ pub struct Config {
     pub sweep_limit: usize,
     /// What is kept of the client's address, for the list of devices. Default truncated.
     pub client_address: Keep,
-    /// What is kept of the client's user agent, for the list of devices. Default its first 64 bytes.
+    /// What is kept of the client's user agent, for the list of devices. Default truncated.
     pub user_agent: Keep,
     /// How the token travels. Default [`Transport::Cookie`].
     pub transport: Transport,
+    /// Keys that sign tokens, so that a forged one costs no look-up: the first signs, all are
+    /// accepted, so a new one goes first and the old one goes away once its tokens have expired.
+    /// Tokens without a signature are then refused: the first key signs everybody out. Default none.
+    #[serde(skip_serializing)]
+    pub token_keys: Vec<TokenKey>,
     /// The cookie.
     pub cookie: CookieConfig,
     /// Whether a logout also tells the browser to forget what it stored of this site
@@ -124,6 +130,7 @@ impl Default for Config {
             client_address: Keep::Truncated,
             user_agent: Keep::Truncated,
             transport: Transport::Cookie,
+            token_keys: Vec::new(),
             cookie: CookieConfig::default(),
             clear_site_data: false,
         }
@@ -179,7 +186,8 @@ fn refuse(wrong: bool, why: &'static str) -> Result<()> {
 pub enum Keep {
     /// Nothing.
     Off,
-    /// An address without its last part (IPv4 /24, IPv6 /64); the first 64 bytes of a user agent.
+    /// An address without its last part (IPv4 /24, IPv6 /64); the first 160 bytes of a user agent,
+    /// in which today's browsers have said their name.
     Truncated,
     /// All of an address; the first 512 bytes of a user agent.
     Full,

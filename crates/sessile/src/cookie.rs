@@ -7,7 +7,7 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, HeaderName, SET_COOKIE,
 use http::{HeaderMap, HeaderValue};
 
 use crate::config::{Config, CookieConfig, Transport};
-use crate::token::Token;
+use crate::token::{Token, TokenKey};
 
 /// The most tokens of one request that are looked up: the browser's own, and one planted beside it.
 const CANDIDATES_MAX: usize = 2;
@@ -33,10 +33,14 @@ impl Presented {
         self.seen != 0
     }
 
-    fn add(&mut self, name: usize, value: &[u8]) {
+    fn add(&mut self, name: usize, value: &[u8], keys: &[TokenKey]) {
         self.seen |= 1 << name;
+        let token = match keys {
+            [] => Token::parse(value),
+            keys => Token::parse_signed(value, keys),
+        };
         if self.tokens.len() < CANDIDATES_MAX
-            && let Some(token) = Token::parse(value).filter(|token| !self.tokens.contains(token))
+            && let Some(token) = token.filter(|token| !self.tokens.contains(token))
         {
             self.tokens.push(token);
         }
@@ -44,40 +48,36 @@ impl Presented {
 }
 
 /// Reads what a request presents. Anything but an exact token is as good as nothing.
-pub(crate) fn read(headers: &HeaderMap, transport: Transport, names: &[String]) -> Presented {
-    let mut presented = Presented::default();
-    match transport {
-        Transport::Header => read_bearer(headers, &mut presented),
+pub(crate) fn read(headers: &HeaderMap, config: &Config, names: &[String]) -> Presented {
+    let (mut presented, keys) = (Presented::default(), &config.token_keys[..]);
+    match config.transport {
+        Transport::Header => read_bearer(headers, keys, &mut presented),
         Transport::Cookie => {
             for (number, name) in names.iter().enumerate() {
-                read_cookies(headers, number, name, &mut presented);
+                let add = |value: &[u8]| presented.add(number, value, keys);
+                values_of(headers, name).for_each(add);
             }
         }
     }
     presented
 }
 
-fn read_bearer(headers: &HeaderMap, presented: &mut Presented) {
+fn read_bearer(headers: &HeaderMap, keys: &[TokenKey], presented: &mut Presented) {
     let credentials = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
     if let Some((scheme, token)) = credentials.split_at_checked(7)
         && scheme.eq_ignore_ascii_case(b"bearer ")
     {
-        presented.add(0, token);
+        presented.add(0, token, keys);
     }
 }
 
-fn read_cookies(headers: &HeaderMap, number: usize, name: &str, presented: &mut Presented) {
-    for header in headers.get_all(COOKIE) {
-        for pair in header.as_bytes().split(|byte| *byte == b';') {
-            if let Some(value) = value_of(pair.trim_ascii(), name) {
-                presented.add(number, value);
-            }
-        }
-    }
-}
-
-fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+/// What every cookie of this name holds.
+fn values_of<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = headers
+        .get_all(COOKIE)
+        .into_iter()
+        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii));
+    pairs.filter_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 /// What a response does to the client's token.
@@ -99,8 +99,8 @@ pub(crate) fn write(
     headers.append(VARY, HeaderValue::from_static(varies_by(config.transport)));
     let Some(change) = change else { return };
     match config.transport {
-        Transport::Header => write_token(change, headers),
-        Transport::Cookie => write_cookies(&config.cookie, presented, change, headers),
+        Transport::Header => write_token(config, change, headers),
+        Transport::Cookie => write_cookies(config, presented, change, headers),
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if config.clear_site_data && matches!(change, CookieChange::Remove) {
@@ -116,9 +116,17 @@ fn varies_by(transport: Transport) -> &'static str {
     }
 }
 
-fn write_token(change: &CookieChange, headers: &mut HeaderMap) {
+/// The token as it travels.
+fn text_of(token: &Token, config: &Config) -> String {
+    match config.token_keys.first() {
+        Some(key) => token.reveal_signed(key),
+        None => token.reveal(),
+    }
+}
+
+fn write_token(config: &Config, change: &CookieChange, headers: &mut HeaderMap) {
     let text = match change {
-        CookieChange::Set { token, .. } => token.reveal(),
+        CookieChange::Set { token, .. } => text_of(token, config),
         CookieChange::Remove => String::new(),
     };
     headers.insert(SESSION_TOKEN, sensitive(text));
@@ -126,22 +134,20 @@ fn write_token(change: &CookieChange, headers: &mut HeaderMap) {
 
 /// One header at most for each name.
 fn write_cookies(
-    config: &CookieConfig,
+    config: &Config,
     presented: &Presented,
     change: &CookieChange,
     headers: &mut HeaderMap,
 ) {
-    let (value, lasts) = match change {
-        CookieChange::Set { token, lasts } => {
-            let name = config.full_name();
-            headers.append(SET_COOKIE, set_cookie(config, &name, &token.reveal(), *lasts));
-            return;
-        }
-        CookieChange::Remove => ("", Some(Duration::ZERO)),
+    let mut add = |name: &str, value: &str, lasts| {
+        headers.append(SET_COOKIE, set_cookie(&config.cookie, name, value, lasts));
     };
-    for (number, name) in config.names().iter().enumerate() {
+    if let CookieChange::Set { token, lasts } = change {
+        return add(&config.cookie.full_name(), &text_of(token, config), *lasts);
+    }
+    for (number, name) in config.cookie.names().iter().enumerate() {
         if presented.seen & 1 << number != 0 {
-            headers.append(SET_COOKIE, set_cookie(config, name, value, lasts));
+            add(name, "", Some(Duration::ZERO));
         }
     }
 }
@@ -177,6 +183,8 @@ fn sensitive(text: String) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::BASE64URL_NOPAD;
+
     use super::*;
 
     fn headers(values: &[&[u8]]) -> HeaderMap {
@@ -185,7 +193,7 @@ mod tests {
     }
 
     fn presented(values: &[&[u8]]) -> Presented {
-        read(&headers(values), Transport::Cookie, &["session".into(), "old".into()])
+        read(&headers(values), &Config::default(), &["session".into(), "old".into()])
     }
 
     fn tokens(values: &[&[u8]]) -> Vec<String> {
@@ -262,7 +270,10 @@ mod tests {
         for scheme in ["Bearer", "bearer"] {
             let value = HeaderValue::try_from(format!("{scheme} {}", token.reveal())).unwrap();
             let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
-            let read = |transport| read(&headers, transport, &["session".into()]).tokens;
+            let read = |transport| {
+                let config = Config { transport, ..Config::default() };
+                read(&headers, &config, &["session".into()]).tokens
+            };
             assert_eq!(
                 (read(Transport::Header), read(Transport::Cookie)),
                 (vec![token.clone()], vec![])
@@ -270,7 +281,8 @@ mod tests {
         }
         for wrong in ["Basic abc", "Bearer", "", "Bearer  x"] {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(wrong))]);
-            assert!(read(&headers, Transport::Header, &[]).tokens.is_empty(), "{wrong}");
+            let config = Config { transport: Transport::Header, ..Config::default() };
+            assert!(read(&headers, &config, &[]).tokens.is_empty(), "{wrong}");
         }
     }
 
@@ -284,6 +296,23 @@ mod tests {
         assert_eq!(headers[SESSION_TOKEN], token.reveal());
         assert_eq!(headers[VARY], "Authorization");
         assert!(headers[SESSION_TOKEN].is_sensitive() && !headers.contains_key(SET_COOKIE));
+    }
+
+    #[test]
+    fn with_keys_only_signed_tokens_travel() {
+        let key = |byte: u8| BASE64URL_NOPAD.encode(&[byte; 32]).parse().unwrap();
+        let old = Config { token_keys: vec![key(1)], ..Config::default() };
+        let new = Config { token_keys: vec![key(2), key(1)], ..Config::default() };
+        let token = Token::random().unwrap();
+        let change = CookieChange::Set { token: token.clone(), lasts: None };
+        let cookie = written(&old, &Presented::default(), &change).remove(0);
+        let sent = headers(&[cookie.split(';').next().unwrap().as_bytes()]);
+        let names = ["__Host-session".to_owned()];
+        assert!(read(&sent, &old, &names).tokens.contains(&token));
+        assert!(read(&sent, &new, &names).tokens.contains(&token));
+        let plain = headers(&[format!("__Host-session={}", token.reveal()).as_bytes()]);
+        assert!(read(&plain, &new, &names).tokens.is_empty() && read(&plain, &new, &names).any());
+        assert!(read(&sent, &Config::default(), &names).tokens.is_empty());
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use record::{
     Data, Owner, PreviousSecret, RETIRED_MAX, Record, RetiredSecret, Summary, Version,
 };
 pub use session::{ExclusiveSession, Key, ReadSession, Session, SessionKey};
-pub use token::{Secret, SecretHash, SessionId, Token};
+pub use token::{Secret, SecretHash, SessionId, Token, TokenKey};
 #[cfg(feature = "axum")]
 pub use web::SignedIn;
 #[cfg(feature = "tower")]

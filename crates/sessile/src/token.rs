@@ -8,10 +8,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -179,26 +180,43 @@ impl Token {
     ///
     /// Alphabet, length and unused bits are checked before anything else happens with the value.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        if text.len() != Self::TEXT_LEN {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        BASE64URL_NOPAD.decode_mut(text, &mut bytes).ok()?;
-        let (id, secret) = bytes.split_at(16);
-        let id = SessionId(id.try_into().expect("half of 32 bytes"));
-        let secret = Secret(secret.try_into().expect("half of 32 bytes"));
-        bytes.zeroize();
-        Some(Self { id, secret })
+        decode::<32>(text).map(|bytes| Self::from_bytes(&bytes))
+    }
+
+    /// As [`parse`](Self::parse), of a token that one of these keys must have signed.
+    pub(crate) fn parse_signed(text: &[u8], keys: &[TokenKey]) -> Option<Self> {
+        let bytes = decode::<40>(text)?;
+        let (token, tag) = bytes.split_at(32);
+        let token = token.try_into().expect("32 of 40 bytes");
+        let fits = |key: &TokenKey| bool::from(key.tag(token).ct_eq(tag));
+        keys.iter().any(fits).then(|| Self::from_bytes(token))
     }
 
     /// The text to send to the browser. Whoever holds it holds the session: never log it.
     pub fn reveal(&self) -> String {
-        let mut bytes = [0; 32];
+        BASE64URL_NOPAD.encode(&*self.to_bytes())
+    }
+
+    /// As [`reveal`](Self::reveal), signed by this key.
+    pub(crate) fn reveal_signed(&self, key: &TokenKey) -> String {
+        let token = self.to_bytes();
+        let mut bytes = Zeroizing::new([0; 40]);
+        bytes[..32].copy_from_slice(&*token);
+        bytes[32..].copy_from_slice(&key.tag(&token));
+        BASE64URL_NOPAD.encode(&*bytes)
+    }
+
+    fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+        let mut bytes = Zeroizing::new([0; 32]);
         bytes[..16].copy_from_slice(&self.id.0);
         bytes[16..].copy_from_slice(&self.secret.0);
-        let text = BASE64URL_NOPAD.encode(&bytes);
-        bytes.zeroize();
-        text
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; 32]) -> Self {
+        let (id, secret) = bytes.split_at(16);
+        let id = SessionId(id.try_into().expect("half of 32 bytes"));
+        Self { id, secret: Secret(secret.try_into().expect("half of 32 bytes")) }
     }
 
     /// The public half.
@@ -223,6 +241,60 @@ impl Eq for Token {}
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(..)")
+    }
+}
+
+/// Bytes from their one exact spelling.
+fn decode<const N: usize>(text: &[u8]) -> Option<Zeroizing<[u8; N]>> {
+    let mut bytes = Zeroizing::new([0; N]);
+    let fits = BASE64URL_NOPAD.encode_len(N) == text.len();
+    let decoded = fits && BASE64URL_NOPAD.decode_mut(text, &mut *bytes).is_ok();
+    decoded.then_some(bytes)
+}
+
+/// A key that signs tokens, so that a forged one is refused without a look-up.
+///
+/// It is a filter and never the authentication: a signed token still opens only what its secret
+/// opens. 32 bytes, written as 43 characters of unpadded base64url.
+///
+/// ```
+/// let mut config = sessile::Config::default();
+/// config.token_keys = vec!["3q2-796tvu_erb7v3q2-796tvu_erb7v3q2-796tvu8".parse()?];
+/// # Ok::<_, sessile::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct TokenKey(Zeroizing<[u8; 32]>);
+
+impl TokenKey {
+    /// The first 64 bits of HMAC-SHA256 (RFC 2104) of a token: enough to make guessing pointless.
+    fn tag(&self, token: &[u8; 32]) -> [u8; 8] {
+        let mac = Hmac::<Sha256>::new_from_slice(&*self.0).expect("HMAC takes keys of any length");
+        let tag = mac.chain_update(token).finalize().into_bytes();
+        tag[..8].try_into().expect("8 of 32 bytes")
+    }
+}
+
+impl FromStr for TokenKey {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let no_key = || Error::new(ErrorKind::Config, "a token key is 43 characters of base64url");
+        decode(text.as_bytes()).map(Self).ok_or_else(no_key)
+    }
+}
+
+impl TryFrom<String> for TokenKey {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenKey(..)")
     }
 }
 
@@ -268,6 +340,46 @@ mod tests {
         ] {
             assert!(Token::parse(&bad).is_none(), "{bad:?}");
         }
+    }
+
+    fn key(byte: u8) -> TokenKey {
+        BASE64URL_NOPAD.encode(&[byte; 32]).parse().unwrap()
+    }
+
+    #[test]
+    fn a_signed_token_is_read_with_any_of_the_keys() {
+        let token = Token::random().unwrap();
+        let text = token.reveal_signed(&key(2));
+        assert_eq!(text.len(), 54);
+        assert_eq!(Token::parse_signed(text.as_bytes(), &[key(1), key(2)]), Some(token.clone()));
+        assert_eq!(Token::parse_signed(text.as_bytes(), &[key(1)]), None);
+        assert_eq!(Token::parse_signed(token.reveal().as_bytes(), &[key(2)]), None);
+        assert_eq!(Token::parse(text.as_bytes()), None);
+    }
+
+    #[test]
+    fn a_signature_fits_its_token_alone() {
+        let (one, two) = (Token::random().unwrap(), Token::random().unwrap());
+        let (one, two) = (one.reveal_signed(&key(1)), two.reveal_signed(&key(1)));
+        // 30 bytes are 40 characters: the first keep to the token, the last hold the signature.
+        let mixed = format!("{}{}", &one[..40], &two[40..]);
+        assert_eq!(Token::parse_signed(mixed.as_bytes(), &[key(1)]), None);
+    }
+
+    #[test]
+    fn a_signature_is_the_front_of_hmac_sha256() {
+        // RFC 2104 by hand: two hashes over the key, padded to a block of 64 bytes.
+        let token = [9; 32];
+        let pad = |byte: u8| [[1 ^ byte; 32].as_slice(), &[byte; 32]].concat();
+        let inner = Sha256::digest([pad(0x36).as_slice(), &token].concat());
+        let outer = Sha256::digest([pad(0x5c).as_slice(), inner.as_slice()].concat());
+        assert_eq!(key(1).tag(&token), outer[..8]);
+    }
+
+    #[test]
+    fn a_token_key_is_never_printed_and_has_one_spelling() {
+        assert_eq!(format!("{:?}", key(1)), "TokenKey(..)");
+        assert_eq!("short".parse::<TokenKey>().unwrap_err().kind(), ErrorKind::Config);
     }
 
     #[test]

@@ -106,6 +106,7 @@ impl SessionHandle {
         Ok(Session::new(Arc::clone(&self.slot)))
     }
 
+    #[cfg(feature = "tower")]
     pub(crate) fn slot(&self) -> &Slot {
         &self.slot
     }

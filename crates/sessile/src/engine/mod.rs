@@ -83,14 +83,14 @@ impl Sessions {
     /// Begins a request. Reads its headers, and nothing else until a handler asks for the session.
     pub fn begin(&self, headers: &HeaderMap, client: Client) -> Exchange {
         sweep::start_once(&self.engine);
-        let presented =
-            cookie::read(headers, self.engine.config.transport, &self.engine.cookie_names);
+        let presented = cookie::read(headers, &self.engine.config, &self.engine.cookie_names);
         self.engine.delivery.note_presented(presented.any());
         let visitor = Visitor { client, user_agent: headers.get(USER_AGENT).cloned() };
         Exchange::new(Slot::new(Arc::clone(&self.engine), presented, visitor))
     }
 
     /// Whether `other` is a clone of this engine.
+    #[cfg(feature = "tower")]
     pub(crate) fn is_same(&self, other: &Slot) -> bool {
         Arc::ptr_eq(&self.engine, other.engine())
     }
@@ -228,7 +228,7 @@ fn kept_address(address: IpAddr, keep: Keep) -> Option<String> {
 fn kept_agent(agent: &str, keep: Keep) -> Option<String> {
     let bytes_max = match keep {
         Keep::Off => return None,
-        Keep::Truncated => 64,
+        Keep::Truncated => 160,
         Keep::Full => 512,
     };
     Some(agent[..agent.len().min(bytes_max)].to_owned())

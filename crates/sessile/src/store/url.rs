@@ -56,6 +56,23 @@ mod file {
     const OPTIONS: [&str; 4] = ["namespace", "sync", "group", "fs"];
 
     pub(super) fn open(rest: &str) -> Result<Arc<dyn Store>> {
+        Ok(Arc::new(builder(rest)?.open()?))
+    }
+
+    impl FileStore {
+        /// Opens the directory that a `file:` URL names, as [`open`](crate::store::open) does, for
+        /// whoever needs this store's own methods.
+        ///
+        /// # Errors
+        /// As [`open`](crate::store::open).
+        pub fn open_url(url: &str) -> Result<Self> {
+            let mend = "a file store's URL begins with file:///";
+            let no_url = || Error::new(ErrorKind::Config, mend);
+            builder(url.strip_prefix("file:").ok_or_else(no_url)?)?.open()
+        }
+    }
+
+    fn builder(rest: &str) -> Result<FileStoreBuilder> {
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = path.strip_prefix("//").filter(|path| path.starts_with('/'));
         let path = path.ok_or_else(relative)?;
@@ -64,7 +81,7 @@ mod file {
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             builder = with_option(builder, &name, &value)?;
         }
-        Ok(Arc::new(builder.open()?))
+        Ok(builder)
     }
 
     /// A path relative to wherever the service happened to start is how sessions get lost.
@@ -90,6 +107,7 @@ mod file {
 #[cfg(all(test, feature = "file"))]
 mod tests {
     use super::*;
+    use crate::store::FileStore;
 
     fn refusal(url: &str) -> String {
         let error = open(url).expect_err("the URL is refused");
@@ -105,6 +123,8 @@ mod tests {
         let url = format!("file://{encoded}?namespace=shop&sync=data&fs=any&group=allow");
         assert_eq!(open(&url).unwrap().namespace(), "shop");
         assert!(path.join("shop").is_dir());
+        assert_eq!(FileStore::open_url(&url).unwrap().path(), path);
+        assert!(FileStore::open_url("memory:").is_err());
     }
 
     #[test]

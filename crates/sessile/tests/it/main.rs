@@ -14,5 +14,6 @@ mod format;
 mod seeds;
 #[cfg(feature = "conformance")]
 mod stores;
+mod tidy;
 #[cfg(feature = "axum")]
 mod web;

@@ -6,7 +6,7 @@
 //! locks goes to the pool, where it runs to its end even when the future is dropped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
@@ -195,7 +195,7 @@ impl FileStore {
 
     /// A name that the kernel does not know by heart, as every forged token's, is opened on the spot
     /// too, as long as that is quick: it takes 3 us where the directory lies in memory, and the pool
-    /// would take more. A disk that has to seek stalls a thread of the runtime once a second.
+    /// would take more. A disk that has to seek stalls a thread of the runtime twice a second.
     fn read_on_the_spot(&self, id: SessionId, purpose: For) -> std::io::Result<Cached> {
         match self.core.load_cached(id, purpose) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -329,14 +329,20 @@ impl Kept {
 pub(super) struct OpenPace {
     started: Instant,
     slow_until_us: AtomicU64,
+    slow_in_a_row: AtomicU32,
 }
 
 const SLOW: Duration = Duration::from_micros(100);
 const SLOW_FOR: Duration = Duration::from_secs(1);
 
+/// A thread that loses its processor for a while looks slow too, and on a busy machine some thread
+/// does so every second. A disk that has to seek is slow again and again.
+const SLOW_IN_A_ROW: u32 = 2;
+
 impl Default for OpenPace {
     fn default() -> Self {
-        Self { started: Instant::now(), slow_until_us: AtomicU64::new(0) }
+        let (slow_until_us, slow_in_a_row) = Default::default();
+        Self { started: Instant::now(), slow_until_us, slow_in_a_row }
     }
 }
 
@@ -354,9 +360,17 @@ impl OpenPace {
         let opened = open();
         let after = self.now_us();
         if after - before > SLOW.as_micros() as u64 {
-            self.slow_until_us.store(after + SLOW_FOR.as_micros() as u64, Ordering::Relaxed);
+            self.note_slow(after);
+        } else if self.slow_in_a_row.load(Ordering::Relaxed) > 0 {
+            self.slow_in_a_row.store(0, Ordering::Relaxed);
         }
         opened
+    }
+
+    fn note_slow(&self, now_us: u64) {
+        if self.slow_in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= SLOW_IN_A_ROW {
+            self.slow_until_us.store(now_us + SLOW_FOR.as_micros() as u64, Ordering::Relaxed);
+        }
     }
 }
 
@@ -365,11 +379,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_slow_open_sends_the_next_ones_to_the_pool() {
+    fn two_slow_opens_in_a_row_send_the_next_ones_to_the_pool() {
+        let slow = || std::thread::sleep(2 * SLOW);
         let pace = OpenPace::default();
+        pace.time(slow);
         pace.time(|| ());
+        pace.time(slow);
         assert!(!pace.is_slow());
-        pace.time(|| std::thread::sleep(2 * SLOW));
+        pace.time(slow);
         assert!(pace.is_slow());
     }
 }

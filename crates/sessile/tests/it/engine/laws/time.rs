@@ -55,9 +55,12 @@ pub(crate) async fn remember_me_sets_a_lasting_cookie(place: &Place) {
     assert_eq!(server.owner(cookie).await.as_deref(), Some("ann"));
 }
 
+type Wish = fn(&sessile::Session, SystemTime) -> sessile::Result<()>;
+
 pub(crate) async fn a_session_lives_as_long_as_its_handler_says(place: &Place) {
+    type Wish = fn(&sessile::Session, SystemTime) -> sessile::Result<()>;
     let server = Server::with(place, |config| config.idle_timeout = secs(100));
-    let wishes: [(fn(&sessile::Session, SystemTime) -> sessile::Result<()>, u64); 3] = [
+    let wishes: [(Wish, u64); 3] = [
         (|session, _| session.expire_in(secs(40)), 40),
         (|session, now| session.expire_at(now + secs(50)), 50),
         (|session, _| session.expire_when_idle_for(secs(60)), 60),

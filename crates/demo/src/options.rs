@@ -1,0 +1,207 @@
+//! The command line of the demo.
+
+use std::env;
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use crate::Failure;
+
+/// What `sessile-demo` and `sessile demo` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Where to listen; beyond loopback only with --insecure-http
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+    pub listen: SocketAddr,
+
+    /// Serve plain HTTP beyond loopback, where cookies travel in clear text
+    #[arg(long)]
+    pub insecure_http: bool,
+
+    /// Where sessions live [default: the directory ./sessions]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<StoreUrl>,
+
+    /// How long a session lives without use
+    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = humantime::parse_duration)]
+    pub idle_timeout: Duration,
+
+    /// How long a session lives at all
+    #[arg(long, value_name = "DURATION", default_value = "12h", value_parser = humantime::parse_duration)]
+    pub absolute_timeout: Duration,
+
+    /// How long a replaced cookie still opens its session
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub rotation_grace: Duration,
+
+    /// Let a parent process restart the serving one; always so on a terminal
+    #[arg(long)]
+    pub supervised: bool,
+}
+
+impl Options {
+    /// Binds the address, unless that would send cookies in clear text without consent.
+    pub(crate) fn bind(&self) -> Result<TcpListener, Failure> {
+        if !self.listen.ip().is_loopback() && !self.insecure_http {
+            return Err(clear_text(self.listen).into());
+        }
+        TcpListener::bind(self.listen)
+            .map_err(|error| format!("cannot listen on {}: {error}", self.listen).into())
+    }
+
+    /// The store's URL.
+    pub(crate) fn store(&self) -> Result<StoreUrl, Failure> {
+        match &self.store {
+            Some(url) => Ok(url.clone()),
+            None => Ok(StoreUrl::of_directory(&env::current_dir()?.join("sessions"))),
+        }
+    }
+
+    /// Whether a parent process restarts the serving one.
+    pub(crate) fn is_supervised(&self) -> bool {
+        self.supervised || io::stdout().is_terminal()
+    }
+}
+
+fn clear_text(listen: SocketAddr) -> String {
+    format!(
+        "{listen} can be reached from other machines, and this demo speaks plain HTTP: session \
+         cookies would travel in clear text. Listen on 127.0.0.1, or accept that with \
+         --insecure-http"
+    )
+}
+
+/// The URL of a store, such as `file:///var/lib/shop/sessions` or `memory:`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreUrl(String);
+
+impl StoreUrl {
+    /// What a path may hold in a `file:` URL as it is.
+    const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'?');
+
+    /// The URL of the file store in an absolute directory.
+    fn of_directory(path: &Path) -> Self {
+        let path = path.to_string_lossy();
+        Self(format!("file://{}", utf8_percent_encode(&path, Self::ESCAPED)))
+    }
+
+    /// The directory a `file:` URL names; `None` for stores that are none.
+    pub fn directory(&self) -> Option<PathBuf> {
+        let path = self.0.strip_prefix("file://")?.split('?').next()?;
+        let path = percent_decode_str(path).decode_utf8().ok()?;
+        Some(PathBuf::from(&*path))
+    }
+
+    /// The URL's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for StoreUrl {
+    type Err = String;
+
+    /// Refuses a plain path, and says how to write it as a URL.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let has_scheme = text.split_once(':').is_some_and(|(scheme, _)| !scheme.contains('/'));
+        if has_scheme {
+            return Ok(Self(text.into()));
+        }
+        let path = env::current_dir().unwrap_or_else(|_| PathBuf::from("/")).join(text);
+        // Through its components, `./x` loses its dot.
+        let url = Self::of_directory(&path.components().collect::<PathBuf>());
+        Err(format!("a store is named by a URL; write {url}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
+        let arguments = [&["demo"], arguments].concat();
+        Command::try_parse_from(arguments).map(|command| command.options)
+    }
+
+    #[test]
+    fn the_defaults_are_half_an_hour_half_a_day_and_a_minute() {
+        let options = parse(&[]).unwrap();
+        assert_eq!(options.idle_timeout, Duration::from_secs(30 * 60));
+        assert_eq!(options.absolute_timeout, Duration::from_secs(12 * 3600));
+        assert_eq!(options.rotation_grace, Duration::from_secs(60));
+        assert_eq!(options.listen.to_string(), "127.0.0.1:3000");
+    }
+
+    #[test]
+    fn the_default_store_is_the_directory_sessions() {
+        let url = parse(&[]).unwrap().store().unwrap();
+        assert!(
+            url.as_str().starts_with("file:///") && url.as_str().ends_with("/sessions"),
+            "{url}"
+        );
+    }
+
+    #[test]
+    fn a_plain_path_is_refused_with_the_url_to_write() {
+        let message = parse(&["--store", "/var/my sessions"]).unwrap_err().to_string();
+        assert!(message.contains("write file:///var/my%20sessions"), "{message}");
+    }
+
+    #[test]
+    fn a_relative_path_is_refused_with_the_absolute_url() {
+        let here = StoreUrl::of_directory(&env::current_dir().unwrap());
+        let message = parse(&["--store", "./x"]).unwrap_err().to_string();
+        assert!(message.contains(&format!("write {here}/x")), "{message}");
+    }
+
+    #[test]
+    fn a_url_is_taken_as_it_is() {
+        for url in ["file:///tmp/s?option=1", "memory:"] {
+            assert_eq!(parse(&["--store", url]).unwrap().store().unwrap().as_str(), url);
+        }
+    }
+
+    #[test]
+    fn only_a_file_url_names_a_directory() {
+        let directory = |url: &str| url.parse::<StoreUrl>().unwrap().directory();
+        assert_eq!(directory("file:///srv/my%20shop?a=b"), Some("/srv/my shop".into()));
+        assert_eq!(directory("memory:"), None);
+        let odd = Path::new("/srv/50% off? #1");
+        assert_eq!(StoreUrl::of_directory(odd).directory().as_deref(), Some(odd));
+    }
+
+    #[test]
+    fn beyond_loopback_needs_consent_and_says_why() {
+        let refused = parse(&["--listen", "0.0.0.0:0"]).unwrap().bind().unwrap_err().to_string();
+        assert!(refused.contains("clear text") && refused.contains("--insecure-http"), "{refused}");
+        parse(&["--listen", "0.0.0.0:0", "--insecure-http"]).unwrap().bind().unwrap();
+        parse(&["--listen", "[::1]:0"]).unwrap().bind().unwrap();
+    }
+
+    #[test]
+    fn durations_are_written_in_words() {
+        let options = parse(&["--idle-timeout", "90s", "--absolute-timeout", "1h 30m"]).unwrap();
+        assert_eq!(options.idle_timeout, Duration::from_secs(90));
+        assert_eq!(options.absolute_timeout, Duration::from_secs(5400));
+    }
+}

@@ -1,0 +1,97 @@
+//! The serving process: one store, one engine, one listener.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+
+use sessile::store::FileStore;
+use sessile::{Config, CookieConfig};
+
+use crate::Failure;
+use crate::app::{self, App};
+use crate::disk::Disk;
+use crate::ending::{End, Ending, kill_myself};
+use crate::lifeline::Lifeline;
+use crate::options::Options;
+use crate::signals::Stop;
+
+/// Serves on `listener` until this process is told to stop; calls `ready` once it answers.
+pub(crate) async fn run(
+    listener: TcpListener,
+    options: &Options,
+    parent: Option<Lifeline>,
+    ready: impl FnOnce(),
+) -> Result<(), Failure> {
+    let ending = Ending::new();
+    let app = open(options, listener.local_addr()?)?;
+    let app = App { plug: parent.is_some().then(|| ending.clone()), ..app };
+    let sessions = app.sessions.clone();
+    watch(&ending, parent)?;
+    ready();
+    answer(listener, app, &ending).await?;
+    if ending.begun().await == End::Plug {
+        kill_myself()?;
+    }
+    sessions.shutdown().await;
+    Ok(())
+}
+
+fn open(options: &Options, address: SocketAddr) -> Result<App, Failure> {
+    let url = options.store()?;
+    if url.directory().is_none() {
+        return Ok(App::new(sessile::store::open(url.as_str())?, config(options), address)?);
+    }
+    let store = FileStore::open_url(url.as_str())?;
+    let disk = Some(Disk::of(store.clone()));
+    Ok(App { disk, ..App::new(store, config(options), address)? })
+}
+
+/// Answers requests until the end is wished, and those under way a little longer.
+async fn answer(listener: TcpListener, app: App, ending: &Ending) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let wish = ending.clone();
+    let server = axum::serve(listener, app::router(app))
+        .with_graceful_shutdown(async move { _ = wish.begun().await });
+    tokio::select! {
+        outcome = server => outcome,
+        () = ending.over() => Ok(()),
+    }
+}
+
+/// Ends this process when a signal asks for it, or when its parent is gone.
+fn watch(ending: &Ending, parent: Option<Lifeline>) -> io::Result<()> {
+    let mut stop = Stop::listen()?;
+    let on_signal = ending.clone();
+    tokio::spawn(async move {
+        stop.asked().await;
+        on_signal.begin(End::Stop);
+    });
+    if let Some(parent) = parent {
+        follow(parent, ending.clone())?;
+    }
+    Ok(())
+}
+
+/// A thread of its own, so that even a stuck runtime does not outlive the parent.
+fn follow(parent: Lifeline, ending: Ending) -> io::Result<()> {
+    let follow = move || {
+        parent.wait();
+        ending.begin(End::Stop);
+        thread::sleep(End::Stop.patience() * 2);
+        std::process::exit(1);
+    };
+    thread::Builder::new().name("lifeline".into()).spawn(follow)?;
+    Ok(())
+}
+
+fn config(options: &Options) -> Config {
+    let mut config = Config::default();
+    config.idle_timeout = options.idle_timeout;
+    config.absolute_timeout = options.absolute_timeout;
+    config.rotation_grace = options.rotation_grace;
+    if options.insecure_http {
+        config.cookie = CookieConfig::plain_http("session");
+    }
+    config
+}

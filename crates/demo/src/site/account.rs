@@ -1,0 +1,159 @@
+//! Signing in and out, and the devices of whoever is signed in.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Form;
+use axum::extract::{Request, State};
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::Markup;
+use serde::Deserialize;
+use sessile::{Session, SessionHandle, SessionId, SignedIn};
+
+use super::frame;
+use crate::app::App;
+use crate::keys::USER;
+use crate::pages::sign_in::Why;
+use crate::pages::{self, Place};
+use crate::words;
+
+/// A cookie that opens nothing. It tells a browser whose session was ended from one that never
+/// signed in, so that the former is told why it is asked to sign in again, once.
+mod hint {
+    use super::{COOKIE, HeaderMap, HeaderValue};
+
+    const SET: &str = "sessile-demo-signed-in=1";
+
+    pub(super) const ADD: HeaderValue =
+        HeaderValue::from_static("sessile-demo-signed-in=1; Path=/; HttpOnly; SameSite=Lax");
+    pub(super) const REMOVE: HeaderValue = HeaderValue::from_static(
+        "sessile-demo-signed-in=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax",
+    );
+
+    pub(super) fn is_in(headers: &HeaderMap) -> bool {
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|header| header.to_str().ok());
+        cookies.flat_map(|cookies| cookies.split(';')).any(|cookie| cookie.trim() == SET)
+    }
+}
+
+/// Answers a browser that was signed in, and is no more, with the sign-in form and the reason.
+pub(super) async fn ended_elsewhere(request: Request, next: Next) -> sessile::Result<Response> {
+    let handle = request.extensions().get::<SessionHandle>().cloned();
+    if let Some(handle) = handle.filter(|_| hint::is_in(request.headers()))
+        && handle.read().await?.owner().is_none()
+    {
+        let page = pages::sign_in::page(Why::Ended);
+        return Ok((StatusCode::UNAUTHORIZED, [(SET_COOKIE, hint::REMOVE)], page).into_response());
+    }
+    Ok(next.run(request).await)
+}
+
+/// A name somebody signs in by.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Name(String);
+
+impl TryFrom<String> for Name {
+    type Error = &'static str;
+
+    fn try_from(typed: String) -> Result<Self, &'static str> {
+        let name = typed.trim();
+        let fits = (1..=pages::sign_in::NAME_CHARS_MAX).contains(&name.chars().count());
+        let plain = !name.chars().any(char::is_control);
+        (fits && plain).then(|| Self(name.into())).ok_or("a name is 1 to 60 characters")
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct SignIn {
+    name: Name,
+}
+
+pub(super) async fn sign_in(
+    session: Session,
+    Form(SignIn { name: Name(name) }): Form<SignIn>,
+) -> sessile::Result<impl IntoResponse> {
+    session.login(name.as_str())?;
+    session.insert(USER, &name)?;
+    session.flash(&format!("You are signed in as {name}."))?;
+    Ok(([(SET_COOKIE, hint::ADD)], Redirect::to("/")))
+}
+
+pub(super) async fn sign_out(session: Session) -> sessile::Result<impl IntoResponse> {
+    session.invalidate()?;
+    // Browsers keep whole pages for the back button, some even those marked `no-store`.
+    let forget =
+        (HeaderName::from_static("clear-site-data"), HeaderValue::from_static("\"cache\""));
+    Ok(([(SET_COOKIE, hint::REMOVE), forget], Redirect::to("/signed-out")))
+}
+
+pub(super) async fn signed_out() -> Markup {
+    pages::sign_in::page(Why::Left)
+}
+
+pub(super) async fn devices(
+    State(app): State<Arc<App>>,
+    SignedIn(owner): SignedIn,
+    session: Session,
+) -> sessile::Result<Markup> {
+    let frame = frame(&session, "Devices", Place::Devices)?;
+    let devices = app.devices(owner, session.id()).await?;
+    Ok(pages::devices::page(&frame, &devices, SystemTime::now()))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Which {
+    id: SessionId,
+}
+
+pub(super) async fn end(
+    State(app): State<Arc<App>>,
+    SignedIn(owner): SignedIn,
+    session: Session,
+    Form(Which { id }): Form<Which>,
+) -> sessile::Result<Redirect> {
+    let ended = app.sessions.revoke(owner, id).await?;
+    session.flash(if ended { "That session is ended." } else { "It had ended already." })?;
+    Ok(Redirect::to("/devices"))
+}
+
+pub(super) async fn end_others(
+    State(app): State<Arc<App>>,
+    SignedIn(owner): SignedIn,
+    session: Session,
+) -> sessile::Result<Redirect> {
+    let ended = app.sessions.revoke_all(owner, session.id()).await?;
+    session.flash(&format!("{} ended.", words::count(ended, "other session")))?;
+    Ok(Redirect::to("/devices"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_trimmed_and_of_a_sensible_length() {
+        let name = |typed: &str| Name::try_from(typed.to_string()).map(|Name(name)| name);
+        assert_eq!(name("  ann ").as_deref(), Ok("ann"));
+        assert_eq!(name(&"é".repeat(60)).as_deref(), Ok(&*"é".repeat(60)));
+        for bad in ["", "  ", "a\nb", &"x".repeat(61)] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_hint_is_found_among_other_cookies() {
+        for (cookies, found) in [
+            ("a=1; sessile-demo-signed-in=1; b=2", true),
+            ("sessile-demo-signed-in=1", true),
+            ("sessile-demo-signed-in=", false),
+            ("not-sessile-demo-signed-in=1", false),
+        ] {
+            let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_static(cookies))]);
+            assert_eq!(hint::is_in(&headers), found, "{cookies}");
+        }
+    }
+}

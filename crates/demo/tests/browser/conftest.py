@@ -1,0 +1,213 @@
+"""A demo server and real browsers for the tests in this directory.
+
+SESSILE_DEMO            the program to test, such as target/release/sessile-demo
+SESSILE_SCREENSHOTS     a directory to put a picture of every page into, which takes the package
+                        pillow; none are taken without it
+CHROMIUM, CHROMEDRIVER  where they are, if not at /usr/bin
+
+Where one of them is missing, the tests are skipped and say so; under CI=true they fail instead.
+"""
+
+import base64
+import io
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+try:
+    from selenium import webdriver
+    from selenium.common.exceptions import WebDriverException
+    from selenium.webdriver.chrome.options import Options
+    from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.wait import WebDriverWait
+except ImportError:
+    webdriver = None
+
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync "
+    "--window-size=1000,1100"
+).split()
+
+
+def missing():
+    """What the tests lack, in words; None when all is there."""
+    if webdriver is None:
+        return "the Python package selenium is missing (pip install selenium)"
+    for tool in (chromium(), chromedriver()):
+        if not shutil.which(tool):
+            return f"{tool} is missing (apt-get install chromium chromium-driver)"
+    demo = os.environ.get("SESSILE_DEMO")
+    if not demo:
+        return "SESSILE_DEMO does not name the demo's program"
+    return None if shutil.which(demo) else f"SESSILE_DEMO names no program: {demo}"
+
+
+def chromium():
+    return os.environ.get("CHROMIUM", "/usr/bin/chromium")
+
+
+def chromedriver():
+    return os.environ.get("CHROMEDRIVER", "/usr/bin/chromedriver")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tools():
+    reason = missing()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(f"CI promises a browser, but {reason}")
+    if reason:
+        pytest.skip(reason)
+
+
+class Demo:
+    """One demo under its parent, with a store of its own."""
+
+    def __init__(self, store):
+        self.store = store
+        self.address = "127.0.0.1:0"
+        self.start()
+
+    def start(self):
+        command = [os.environ["SESSILE_DEMO"], "--supervised", "--listen", self.address]
+        command += ["--store", f"file://{self.store}"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        said = ""
+        for line in self.process.stdout:
+            said += line
+            if "Ctrl-C" in line:
+                break
+        found = re.search(r"http://(\S+)", said)
+        assert found, f"the demo did not start: {said or self.process.wait()}"
+        self.address = found[1]
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(timeout=20) == 0, "the demo did not end cleanly"
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def demo():
+    with tempfile.TemporaryDirectory(prefix="sessile-demo-") as directory:
+        demo = Demo(Path(directory) / "sessions")
+        yield demo
+        demo.stop()
+
+
+class Browser:
+    """A browser with cookies of its own, and the words the tests speak to it."""
+
+    def __init__(self, demo):
+        self.demo = demo
+        self.profile = tempfile.mkdtemp(prefix="sessile-browser-")
+        options = Options()
+        options.binary_location = chromium()
+        for flag in [*FLAGS, f"--user-data-dir={self.profile}"]:
+            options.add_argument(flag)
+        self.driver = webdriver.Chrome(options=options, service=Service(chromedriver()))
+        self.driver.set_page_load_timeout(30)
+
+    def close(self):
+        self.driver.quit()
+        shutil.rmtree(self.profile, ignore_errors=True)
+
+    def open(self, path="/"):
+        self.driver.get(f"http://{self.demo.address}{path}")
+
+    def reload(self):
+        self.driver.refresh()
+
+    def back(self):
+        self.driver.back()
+
+    def click(self, text):
+        """Clicks the button or link of this text."""
+        path = f"//button[normalize-space()='{text}'] | //a[normalize-space()='{text}']"
+        with self.next_page():
+            self.driver.find_element(By.XPATH, path).click()
+
+    def sign_in(self, name):
+        field = self.driver.find_element(By.ID, "name")
+        field.send_keys(name)
+        with self.next_page():
+            field.send_keys(Keys.ENTER)
+
+    @contextmanager
+    def next_page(self):
+        """Waits until the page is another than before, and whole."""
+        before = self.page()
+        yield
+        # Between two pages the driver answers with all kinds of errors.
+        wait = WebDriverWait(self.driver, 20, 0.05, ignored_exceptions=[WebDriverException])
+        wait.until(lambda _: self.page() != before)
+        wait.until(lambda _: self.computed("document.readyState") == "complete")
+
+    def page(self):
+        return self.driver.find_element(By.TAG_NAME, "html").id
+
+    def text(self, selector="body"):
+        return self.driver.find_element(By.CSS_SELECTOR, selector).text
+
+    def texts(self, selector):
+        return [found.text for found in self.driver.find_elements(By.CSS_SELECTOR, selector)]
+
+    def visits(self):
+        return int(self.text("#visits"))
+
+    def basket(self):
+        return dict(row.split() for row in self.texts("#contents > li"))
+
+    def computed(self, script):
+        return self.driver.execute_script(f"return {script}")
+
+    def resize(self, width):
+        size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def prefer(self, scheme):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+    def picture(self, name):
+        """Keeps a picture of the whole page, if pictures are asked for."""
+        directory = os.environ.get("SESSILE_SCREENSHOTS")
+        if not directory:
+            return
+        from PIL import Image
+
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        shot = {"captureBeyondViewport": True, "clip": clip, "format": "png"}
+        data = self.driver.execute_cdp_cmd("Page.captureScreenshot", shot)["data"]
+        # A page has few colours: a palette of 64 takes a third of the space.
+        picture = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB").quantize(64)
+        picture.save(Path(directory) / f"{name}.png", optimize=True)
+
+
+@pytest.fixture
+def browsers(demo):
+    """Opens as many browsers as a test asks for, and closes them after it."""
+    opened = []
+
+    def another():
+        opened.append(Browser(demo))
+        return opened[-1]
+
+    yield another
+    for browser in opened:
+        browser.close()
+
+
+@pytest.fixture
+def browser(browsers):
+    return browsers()

@@ -1,0 +1,194 @@
+"""What a person sees: the demo in real browsers, each test named as the sentence it proves."""
+
+import re
+
+PAGES = ["/", "/devices", "/inside", "/signed-out", "/no-such-page"]
+
+
+def test_each_visit_counts(browser):
+    browser.open()
+    assert browser.visits() == 1
+    browser.reload()
+    browser.click("Home")
+    assert browser.visits() == 3
+    facts = browser.text(".facts")
+    for part in ("Session ", " old", "without use", "at the latest", " on disk", "last save took"):
+        assert part in facts, facts
+    assert re.search(r"\b[0-9a-f]{32}\b", facts), facts
+
+
+def test_a_killed_server_forgets_nothing(browser):
+    browser.open()
+    browser.reload()
+    browser.click("+ Coral")
+    browser.click("+ Oyster")
+    browser.click("Pull the plug")
+    said = browser.text("#revived")
+    found = re.fullmatch(
+        r"process (\d+) was killed, (\d+) answers: your 2 visits and 2 items are here", said
+    )
+    assert found and found[1] != found[2], said
+    browser.picture("plug")
+    browser.click("Pull the plug")
+    assert f"process {found[2]} was killed" in browser.text("#revived")
+
+
+def test_forty_at_once_all_count(browser):
+    browser.open()
+    browser.click("Send 40 at once")
+    ours, theirs = browser.texts(".verdict")
+    assert "0 lost" in ours and re.search(r"counted\s+40\s", ours), ours
+    assert re.search(r"distinct answers\s+40\s", ours), ours
+    assert "simulation" in theirs and not re.search(r"\b0 lost", theirs), theirs
+    assert browser.visits() == 41
+    browser.picture("forty-at-once")
+    browser.reload()
+    assert browser.visits() == 42 and not browser.texts(".verdict")
+
+
+def test_two_tabs_that_add_both_keep_what_they_added(browser):
+    browser.open()
+    first = browser.driver.current_window_handle
+    browser.driver.switch_to.new_window("tab")
+    browser.open()
+    browser.click("+ Mussel")
+    browser.driver.switch_to.window(first)
+    browser.click("+ Sponge")
+    assert browser.basket() == {"Mussel": "1", "Sponge": "1"}
+    browser.click("Empty the basket")
+    assert browser.basket() == {}
+
+
+def test_a_message_is_said_once(browser):
+    browser.open()
+    browser.click("+ Anemone")
+    assert browser.texts(".flash") == ["One more anemone in your basket."]
+    browser.reload()
+    assert browser.texts(".flash") == []
+    assert browser.basket() == {"Anemone": "1"}
+
+
+def test_a_device_that_was_ended_is_signed_out_at_its_next_click(browsers):
+    here, there = browsers(), browsers()
+    for browser in (here, there):
+        browser.open()
+        browser.sign_in("ann")
+        assert "signed in as ann" in browser.text(".flash")
+    here.click("Devices")
+    assert len(here.texts(".list h3")) == 2
+    assert len(here.texts(".list .tag")) == 1, "only this browser is marked"
+    assert "signed in just now" in here.text(".list")
+    here.picture("devices")
+
+    here.click("End")
+    assert here.text(".flash") == "That session is ended."
+    assert len(here.texts(".list h3")) == 1
+
+    there.click("Inside")
+    assert there.text("h1") == "You are signed out here"
+    there.picture("signed-out-here")
+    there.sign_in("ann")
+    assert "signed in as ann" in there.text(".flash"), "no loop"
+    there.click("Devices")
+    there.click("End all others")
+    here.click("Home")
+    assert here.text("h1") == "You are signed out here"
+    here.click("Go on without signing in")
+    assert here.visits() == 1, "said once, then a fresh start"
+
+
+def test_a_signed_in_browser_keeps_its_session_over_a_restart(browser, demo):
+    browser.open()
+    browser.click("+ Barnacle")
+    browser.sign_in("ben")
+    before = browser.visits()
+    demo.stop()
+    demo.start()
+    browser.reload()
+    assert browser.text(".who b") == "ben"
+    assert browser.visits() == before + 1 and browser.basket() == {"Barnacle": "1"}
+
+
+def test_the_back_button_shows_nothing_after_signing_out(browser):
+    browser.open()
+    browser.sign_in("cleo")
+    browser.click("Devices")
+    browser.click("Sign out")
+    assert browser.text("h1") == "You are signed out"
+    browser.back()
+    assert browser.text("h1") == "Sign in to see this page" and "cleo" not in browser.text()
+    assert browser.texts("form[action='/sign-in']")
+    browser.back()
+    assert "cleo" not in browser.text() and browser.texts("form[action='/sign-in']")
+
+
+def test_what_is_on_the_disk_opens_nothing(browser):
+    browser.open()
+    browser.reload()
+    browser.click("Inside")
+    slots = browser.texts(".pair > .verdict")
+    assert [bool(re.search(r"version \d", slot)) for slot in slots] == [True, True], slots
+    assert "visits" in browser.text("section[aria-labelledby='keys']")
+    browser.click("Try them as cookies")
+    thief = browser.text("section[aria-labelledby='thief']")
+    assert thief.count("refused") == 2 and thief.count('200 {"data":{}}') == 2, thief
+    assert "A cookie with a wrong secret was refused" in browser.text(
+        "section[aria-labelledby='events']"
+    )
+    browser.picture("inside")
+
+
+def test_no_page_is_wider_than_a_small_telephone(browser):
+    browser.open()
+    browser.sign_in("a-name-of-sixty-characters-without-a-single-place-to-break-it")
+    browser.click("+ Coral")
+    browser.click("Send 40 at once")
+    browser.resize(320)
+    browser.picture("320-forty-at-once")
+    assert_fits(browser, "/ after 40 at once")
+    for path in PAGES:
+        browser.open(path)
+        assert_fits(browser, path)
+        browser.picture(f"320{path.replace('/', '-')}")
+
+
+def assert_fits(browser, what):
+    width = browser.computed("document.documentElement.scrollWidth")
+    assert width <= 320, f"{what} is {width} pixels wide"
+
+
+def test_dark_is_dark_and_light_is_light(browser):
+    for item in ("+ Coral", "+ Oyster", "+ Coral"):
+        browser.open()
+        browser.click(item)
+    for scheme, dark in (("dark", True), ("light", False)):
+        browser.prefer(scheme)
+        browser.open()
+        ground = browser.computed("getComputedStyle(document.body).backgroundColor")
+        brightness = sum(int(part) for part in re.findall(r"\d+", ground)[:3]) / 3
+        assert (brightness < 80) == dark, f"{scheme}: {ground}"
+        browser.picture(f"home-{scheme}")
+
+
+def test_the_keyboard_reaches_everything_in_reading_order(browser):
+    browser.open()
+    reached = []
+    for _ in range(14):
+        browser.driver.switch_to.active_element.send_keys("\ue004")
+        reached.append(browser.driver.switch_to.active_element.text or "field")
+        outline = browser.computed("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", f"{reached[-1]} shows no focus"
+    assert reached == (
+        ["Skip to the content", "sessile", "Home", "Devices", "Inside", "Pull the plug"]
+        + ["Send 40 at once", "+ Anemone", "+ Barnacle", "+ Coral", "+ Mussel", "+ Oyster"]
+        + ["+ Sponge", "field"]
+    )
+
+
+def test_the_policy_lets_nothing_foreign_in_and_nothing_is_missing(browser):
+    for path in PAGES:
+        browser.open(path)
+        assert browser.computed("document.styleSheets.length") == 1, path
+    said = [entry["message"] for entry in browser.driver.get_log("browser")]
+    refused = [entry for entry in said if "Content Security Policy" in entry]
+    assert not refused, refused

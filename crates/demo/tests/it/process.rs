@@ -1,0 +1,78 @@
+//! The demo as a process: how it starts, how it is refused, how it ends.
+
+use std::fs::File;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Output;
+
+use rustix::process::Signal;
+
+use crate::support::{Browser, Server, demo, eventually, signal};
+
+fn refused(directory: &Path, arguments: &[&str]) -> String {
+    let Output { status, stderr, .. } = demo(directory).args(arguments).output().unwrap();
+    assert!(!status.success(), "it started");
+    String::from_utf8(stderr).unwrap()
+}
+
+#[test]
+fn a_signal_ends_it_cleanly() {
+    for supervised in [false, true] {
+        for wish in [Signal::INT, Signal::TERM] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("sessions");
+            let mut server =
+                if supervised { Server::start_supervised(&path) } else { Server::start(&path) };
+            signal(server.process.id(), wish);
+            assert!(server.process.wait().unwrap().success(), "{wish:?}");
+            assert!(TcpStream::connect(&server.address).is_err(), "somebody still listens");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_killed_child_is_replaced_and_its_session_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::start_supervised(&directory.path().join("sessions"));
+    let browser = Browser::new();
+    browser.post(&server, "/api/count").await;
+    let killed = server.serving;
+    signal(killed, Signal::KILL);
+    // Nobody serves for a moment, and the request waits instead of being refused.
+    let answer = Browser::thief(&browser).post(&server, "/api/count").await;
+    assert_eq!(answer.count(), 2);
+    server.await_next();
+    assert_ne!(server.serving, killed);
+}
+
+#[test]
+fn a_child_never_outlives_its_parent() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start_supervised(&directory.path().join("sessions"));
+    TcpStream::connect(&server.address).unwrap();
+    signal(server.process.id(), Signal::KILL);
+    eventually("the child's end", || TcpStream::connect(&server.address).is_err());
+}
+
+#[test]
+fn a_store_that_is_no_directory_is_refused_at_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    File::create(&file).unwrap();
+    let said = refused(&file, &[]);
+    assert!(said.contains("is not a directory"), "{said}");
+    let said = refused(&file, &["--supervised"]);
+    assert!(said.contains("3 times") && said.contains("is not a directory"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_refused_at_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sessions");
+    let server = Server::start(&path);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sessile-demo"));
+    let output = command.args(["--supervised", "--listen", &server.address]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("cannot listen on"), "{said}");
+}

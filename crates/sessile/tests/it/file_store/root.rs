@@ -1,0 +1,66 @@
+//! The directory: whom it must belong to, and what lies in it.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+use sessile::ErrorKind;
+use sessile::store::file::FileStoreBuilder;
+
+use super::{Root, builder};
+
+fn refusal(builder: FileStoreBuilder) -> String {
+    let error = builder.open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    error.to_string()
+}
+
+#[test]
+fn a_root_that_cannot_be_trusted_is_refused_with_the_mend() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, link, open) =
+        (dir.path().join("file"), dir.path().join("link"), dir.path().join("open"));
+    fs::write(&file, "").unwrap();
+    fs::create_dir(&open).unwrap();
+    symlink(&open, &link).unwrap();
+    assert!(refusal(builder(&file)).contains("not a directory"));
+    assert!(refusal(builder(&link)).contains("symbolic link"));
+    for mode in [0o770, 0o707, 0o1777] {
+        fs::set_permissions(&open, Permissions::from_mode(mode)).unwrap();
+        assert!(refusal(builder(&open)).contains("chmod 700"), "{mode:o}");
+    }
+    assert!(refusal(builder(&open).allow_group(true)).contains("chmod 700"));
+    fs::set_permissions(&open, Permissions::from_mode(0o770)).unwrap();
+    builder(&open).allow_group(true).open().unwrap();
+    assert!(refusal(builder(&file).namespace("../up")).contains("a-z"));
+}
+
+#[test]
+fn what_the_store_makes_is_private() {
+    let root = Root::new();
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for dir in ["", "default", "default/records", "default/owners"] {
+        assert_eq!(mode(root.path().join(dir)), 0o700, "{dir}");
+    }
+    assert_eq!(mode(root.path().join("sessile.key")), 0o600);
+}
+
+#[test]
+fn a_damaged_key_is_refused_with_the_mend() {
+    let root = Root::new();
+    fs::write(root.path().join("sessile.key"), "short").unwrap();
+    assert!(refusal(builder(&root.path())).contains("restore it"));
+}
+
+#[test]
+fn stores_opened_at_once_agree_on_the_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("root");
+    std::thread::scope(|scope| {
+        let opened: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| builder(&path).open().map(drop))).collect();
+        assert!(opened.into_iter().all(|opened| opened.join().unwrap().is_ok()));
+    });
+    assert_eq!(fs::read(path.join("sessile.key")).unwrap().len(), 32);
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 2);
+}

@@ -1,0 +1,242 @@
+//! Two slots, a tail and a touch word: which state counts.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sessile::store::file::SlotContent;
+use sessile::store::{Access, Durability, Loaded, Store, Ticket, Updated};
+use sessile::{Record, SessionId, Version};
+
+use super::{MINUTE, Root, created, load, load_to_write, next, record, start, tombstone, update};
+
+#[tokio::test]
+async fn a_deletion_on_a_full_disk_leaves_holders_of_the_file_nothing() {
+    let root = Root::new();
+    let first = created(&root.store).await;
+    let Loaded { record, mut ticket } = load_to_write(&root.store, first.id).await;
+    // What is left when no tombstone could be written: a file without a name.
+    fs::remove_file(root.file(first.id)).unwrap();
+    let second = next(&record, "2");
+    let late =
+        root.store.update(&second, record.version, Durability::Process, &mut ticket).await.unwrap();
+    assert_eq!(late, Updated::Gone);
+    let touched = root.store.touch(first.id, start() + MINUTE, start(), &mut ticket).await.unwrap();
+    assert!(!touched);
+}
+
+#[tokio::test]
+async fn a_record_grows_into_a_tail_and_back_in_one_file() {
+    let root = Root::new();
+    let mut record = created(&root.store).await;
+    let inode = fs::metadata(root.file(record.id)).unwrap().ino();
+    for size in [10, 3_000, 200_000, 1_900, 90_000, 100_000, 10, 10] {
+        record = next(&record, vec![b'x'; size]);
+        assert_eq!(update(&root.store, &record, Durability::Process).await, Updated::Written);
+        assert_eq!(load(&root.store, record.id).await.as_ref(), Some(&record), "{size}");
+    }
+    let file = fs::metadata(root.file(record.id)).unwrap();
+    assert_eq!((file.ino(), file.len()), (inode, 4096));
+}
+
+#[tokio::test]
+async fn a_large_record_is_created_and_ended_like_any_other() {
+    let root = Root::new();
+    let mut record = record();
+    record.data.insert("n", vec![b'x'; 100_000].into());
+    root.store.create(&record, Durability::Power).await.unwrap();
+    assert_eq!(load(&root.store, record.id).await, Some(record.clone()));
+    assert!(root.store.delete(record.id, Durability::Power).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_crash_that_tore_the_newest_slot_leaves_the_one_before() {
+    let root = Root::new();
+    let first = created(&root.store).await;
+    update(&root.store, &next(&first, "2"), Durability::Process).await;
+    root.change_byte(first.id, 2080 + 56 + 10);
+    assert_eq!(load(&root.store, first.id).await, Some(first.clone()));
+    let second = next(&first, "3");
+    assert_eq!(update(&root.store, &second, Durability::Process).await, Updated::Written);
+    assert_eq!(load(&root.store, first.id).await, Some(second));
+}
+
+#[tokio::test]
+async fn a_tombstone_beats_the_older_slot() {
+    let root = Root::new();
+    let first = created(&root.store).await;
+    // A crash between the two tombstones of a deletion.
+    let mut bytes = fs::read(root.file(first.id)).unwrap();
+    bytes[2080..2136].copy_from_slice(&tombstone(first.id, 2));
+    fs::write(root.file(first.id), &bytes).unwrap();
+    assert_eq!(load(&root.store, first.id).await, None);
+    assert_eq!(update(&root.store, &next(&first, "2"), Durability::Process).await, Updated::Gone);
+    let touched = root.store.touch(first.id, start(), start(), &mut Ticket::none()).await.unwrap();
+    assert!(!touched);
+    assert!(!root.store.delete(first.id, Durability::Power).await.unwrap());
+    assert!(!root.file(first.id).exists());
+}
+
+#[tokio::test]
+async fn a_final_update_stands_in_both_slots() {
+    let root = Root::new();
+    let first = created(&root.store).await;
+    let second = next(&first, vec![b'x'; 5_000]);
+    assert_eq!(update(&root.store, &second, Durability::Final).await, Updated::Written);
+    let slots = root.store.inspect(first.id).unwrap().unwrap().slots;
+    assert_eq!(slots[0].content, slots[1].content);
+    for slot in [64, 2080] {
+        root.change_byte(first.id, slot + 20);
+        assert_eq!(load(&root.store, first.id).await, Some(second.clone()));
+        root.change_byte(first.id, slot + 20);
+    }
+}
+
+#[tokio::test]
+async fn an_inspection_shows_slots_and_no_data() {
+    let root = Root::new();
+    let first = created(&root.store).await;
+    let shown = root.store.inspect(first.id).unwrap().unwrap();
+    assert_eq!(shown.path, root.file(first.id));
+    assert_eq!((shown.bytes, shown.slots[1].content), (4096, SlotContent::Free));
+    let SlotContent::State { version, tail_offset: None, .. } = shown.slots[0].content else {
+        panic!("slot A holds the first state");
+    };
+    assert_eq!(version, Version::FIRST);
+    assert_eq!(root.store.inspect(SessionId::random().unwrap()).unwrap(), None);
+}
+
+#[tokio::test]
+async fn touch_keeps_the_latest_use_and_changes_nothing_else() {
+    let root = Root::new();
+    let first = created(&root.store).await;
+    let Loaded { mut ticket, .. } = load_to_write(&root.store, first.id).await;
+    for (minute, latest) in [(5, 5), (3, 5), (7, 7)] {
+        let used_at = start() + minute * MINUTE;
+        assert!(root.store.touch(first.id, used_at, used_at, &mut ticket).await.unwrap());
+        let mut expected = first.clone();
+        expected.used_at = start() + latest * MINUTE;
+        assert_eq!(load(&root.store, first.id).await, Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn an_update_keeps_a_later_use() {
+    let root = Root::new();
+    let first = created(&root.store).await;
+    let used_at = start() + 5 * MINUTE;
+    root.store.touch(first.id, used_at, used_at, &mut Ticket::none()).await.unwrap();
+    update(&root.store, &next(&first, "2"), Durability::Process).await;
+    root.change_byte(first.id, 9);
+    assert_eq!(load(&root.store, first.id).await.unwrap().used_at, used_at);
+}
+
+#[tokio::test]
+async fn a_conflict_tells_of_the_latest_use() {
+    let root = Root::new();
+    let first = created(&root.store).await;
+    let second = next(&first, "2");
+    update(&root.store, &second, Durability::Process).await;
+    let used_at = start() + 5 * MINUTE;
+    root.store.touch(first.id, used_at, used_at, &mut Ticket::none()).await.unwrap();
+    let Updated::Conflict(current) = update(&root.store, &second, Durability::Process).await else {
+        panic!("no conflict");
+    };
+    assert_eq!(current.used_at, used_at);
+}
+
+#[tokio::test]
+async fn a_damaged_touch_word_falls_back_to_the_slot() {
+    let root = Root::new();
+    let first = created(&root.store).await;
+    let used_at = start() + MINUTE;
+    root.store.touch(first.id, used_at, used_at, &mut Ticket::none()).await.unwrap();
+    root.change_byte(first.id, 12);
+    assert_eq!(load(&root.store, first.id).await, Some(first));
+}
+
+#[tokio::test]
+async fn touch_never_revives() {
+    let root = Root::new();
+    let first = created(&root.store).await;
+    let too_late = start() + 30 * MINUTE;
+    let touched = root.store.touch(first.id, too_late, too_late, &mut Ticket::none()).await;
+    assert!(!touched.unwrap());
+    let live = root.store.load(first.id, too_late, Access::Write).await.unwrap();
+    assert!(live.is_none());
+}
+
+/// Bytes that tell their own length and seed, in and out of the slot.
+fn self_verifying(seed: u64) -> Vec<u8> {
+    let len = 16 + (seed % 7) as usize * 700;
+    let mut bytes = vec![(seed % 251) as u8; len];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes
+}
+
+fn verify(record: &Record) -> u64 {
+    let bytes = record.data.get("n").unwrap();
+    let seed = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+    assert_eq!(bytes[..], self_verifying(seed), "a torn payload was accepted");
+    seed
+}
+
+#[test]
+fn writers_and_readers_of_one_record_see_whole_states_that_only_grow() {
+    let root = Root::new();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let id = runtime.block_on(async {
+        let mut record = record();
+        record.data.insert("n", self_verifying(0).into());
+        root.store.create(&record, Durability::Process).await.unwrap();
+        record.id
+    });
+    let done = Arc::new(AtomicBool::new(false));
+    let written = Arc::new(AtomicU64::new(0));
+    let mut tasks = Vec::new();
+    for writer in 0..2 {
+        let (store, done, written) = (root.opened_again(), done.clone(), written.clone());
+        tasks.push(runtime.spawn(async move {
+            for round in 0_u64.. {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                let Loaded { record, mut ticket } = load_to_write(&store, id).await;
+                verify(&record);
+                let second = next(&record, self_verifying(round * 2 + writer));
+                let updated =
+                    store.update(&second, record.version, Durability::Process, &mut ticket).await;
+                match updated.unwrap() {
+                    Updated::Written => drop(written.fetch_add(1, Ordering::Relaxed)),
+                    Updated::Conflict(current) => assert!(current.version > record.version),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }));
+    }
+    for _ in 0..2 {
+        let (store, done) = (root.opened_again(), done.clone());
+        tasks.push(runtime.spawn(async move {
+            let mut newest = Version::FIRST;
+            while !done.load(Ordering::Relaxed) {
+                let record = load(&store, id).await.unwrap();
+                verify(&record);
+                assert!(record.version >= newest, "a reader stepped back");
+                newest = record.version;
+                tokio::task::yield_now().await;
+            }
+        }));
+    }
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(1) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    done.store(true, Ordering::Relaxed);
+    for task in tasks {
+        runtime.block_on(task).unwrap();
+    }
+    let newest = runtime.block_on(load(&root.store, id)).unwrap().version.get();
+    assert_eq!(newest, 1 + written.load(Ordering::Relaxed), "an acknowledged save was lost");
+}

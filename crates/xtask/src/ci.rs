@@ -1,0 +1,105 @@
+//! `cargo xtask ci`: what must hold before a change is taken.
+
+use crate::features::features;
+use crate::shell::{Outcome, cargo, root, run, succeeds};
+use crate::test;
+
+/// The tests come last: their count is the last thing one reads.
+pub(crate) fn check() -> Outcome {
+    run_all(&[
+        ("format", format),
+        ("lints", lints),
+        ("docs", docs),
+        ("each feature alone", each_feature),
+        ("dependencies", dependencies),
+        ("package", package),
+        ("tests", test::everything),
+    ])
+}
+
+/// What a step is called, and what it runs.
+type Step = (&'static str, fn() -> Outcome);
+
+/// Runs every step, the later ones even when an earlier one fails, and names those that failed.
+fn run_all(steps: &[Step]) -> Outcome {
+    let mut failed = Vec::new();
+    for (name, step) in steps {
+        eprintln!("\n== {name}");
+        if let Err(why) = step() {
+            eprintln!("{name}: {why}");
+            failed.push(*name);
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+fn format() -> Outcome {
+    run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    in_own_workspaces(&["fmt", "--check"], &[])
+}
+
+fn lints() -> Outcome {
+    let deny = ["--", "-D", "warnings"];
+    let mut words = vec!["clippy", "--workspace", "--all-targets", "--all-features"];
+    words.extend(deny);
+    run(&mut cargo(&words))?;
+    in_own_workspaces(&["clippy", "--all-targets"], &deny)
+}
+
+fn docs() -> Outcome {
+    // The command's binary has the library's name, and both would write the same pages.
+    let words = ["doc", "--workspace", "--exclude", "sessile-cli", "--all-features", "--no-deps"];
+    run(cargo(&words).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// A feature must build, and without a warning, when it is the only one; so must none.
+fn each_feature() -> Outcome {
+    let manifest = std::fs::read_to_string(root().join("crates/sessile/Cargo.toml"))
+        .map_err(|e| format!("cannot read the library's manifest: {e}"))?;
+    check_with("")?;
+    features(&manifest).iter().try_for_each(|feature| check_with(feature))
+}
+
+fn check_with(feature: &str) -> Outcome {
+    let alone = ["clippy", "--quiet", "-p", "sessile", "--no-default-features", "--features"];
+    run(cargo(&alone).args([feature, "--", "-D", "warnings"]))
+}
+
+fn dependencies() -> Outcome {
+    if !succeeds(&mut cargo(&["deny", "--version"])) {
+        eprintln!("skipped: cargo-deny is not installed (`cargo install cargo-deny`)");
+        return Ok(());
+    }
+    run(&mut cargo(&["deny", "--all-features", "check"]))
+}
+
+/// Where no registry can be reached the package is built all the same; only the upload's rehearsal
+/// is left out.
+fn package() -> Outcome {
+    run(&mut cargo(&["publish", "--dry-run", "-p", "sessile", "--allow-dirty"])).or_else(|why| {
+        eprintln!("{why}: trying without the registry");
+        run(&mut cargo(&["package", "-p", "sessile", "--allow-dirty", "--offline"]))
+    })
+}
+
+fn in_own_workspaces(before: &[&str], after: &[&str]) -> Outcome {
+    test::own_workspaces(&root()).iter().try_for_each(|manifest| {
+        let at = ["--manifest-path".as_ref(), manifest.as_os_str()];
+        run(cargo(before).args(at).args(after))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failed_step_is_named_and_the_later_ones_still_run() {
+        let why = run_all(&[
+            ("one", || Err("no".into())),
+            ("two", || Ok(())),
+            ("three", || Err("no".into())),
+        ]);
+        assert_eq!(why, Err("failed: one, three".into()));
+    }
+}

@@ -1,0 +1,95 @@
+//! `cargo xtask test`: every test of the project, then one line that counts.
+
+use std::path::{Path, PathBuf};
+
+use crate::needs::{self, Browser};
+use crate::shell::{Outcome, cargo, command, is_ci, root, run, run_lines, target_dir};
+use crate::tally::Tally;
+
+/// The demo under real browsers.
+const BROWSER_TEST: &str = "crates/demo/tests/browser";
+
+/// Runs everything, prints what was skipped and the counts; fails when a test did.
+pub(crate) fn everything() -> Outcome {
+    let mut tally = Tally::default();
+    tool(&mut tally, "strace", "the tests that count system calls");
+    cargo_test(&mut tally, &["--workspace", "--all-features"]);
+    for manifest in own_workspaces(&root()) {
+        cargo_test(&mut tally, &["--manifest-path", &manifest.to_string_lossy()]);
+    }
+    browser_test(&mut tally);
+    println!("{tally}");
+    if tally.failed() == 0 { Ok(()) } else { Err("a test failed".into()) }
+}
+
+fn tool(tally: &mut Tally, name: &str, what: &str) {
+    if let Err(why) = needs::program(&[name], name) {
+        missing(tally, format!("{what}: {why}"));
+    }
+}
+
+/// What is missing is skipped on a laptop and fails where CI promised it.
+fn missing(tally: &mut Tally, why: String) {
+    if is_ci() { tally.step(tally.failed(), Err(why)) } else { tally.skip(why) }
+}
+
+fn cargo_test(tally: &mut Tally, which: &[&str]) {
+    let before = tally.failed();
+    let mut words = vec!["test", "--no-fail-fast"];
+    words.extend(which);
+    let outcome = run_lines(&mut cargo(&words), |line| tally.cargo_line(line));
+    tally.step(before, outcome);
+}
+
+/// Manifests below the root of crates that keep a lock file of their own, so that what they link stays out of ours.
+pub(crate) fn own_workspaces(root: &Path) -> Vec<PathBuf> {
+    let folders = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let manifests = folders.map(|folder| Path::new(&folder.file_name()).join("Cargo.toml"));
+    let mut own: Vec<_> = manifests.filter(|below| is_workspace(&root.join(below))).collect();
+    own.sort();
+    own
+}
+
+fn is_workspace(manifest: &Path) -> bool {
+    std::fs::read_to_string(manifest)
+        .is_ok_and(|text| text.lines().any(|line| line.trim() == "[workspace]"))
+}
+
+fn browser_test(tally: &mut Tally) {
+    match needs::browser(&Path::new(BROWSER_TEST).join("requirements.txt")) {
+        Ok(browser) => drive(tally, &browser),
+        Err(why) => missing(tally, format!("the browser test of the demo: {why}")),
+    }
+}
+
+fn drive(tally: &mut Tally, browser: &Browser) {
+    let before = tally.failed();
+    let outcome = demo_binary().and_then(|demo| {
+        let mut pytest = command(&browser.python);
+        let quiet_disk = ["-B", "-m", "pytest", "-p", "no:cacheprovider"];
+        pytest.args(quiet_disk).args(["-rs", BROWSER_TEST]);
+        pytest.env("SESSILE_DEMO", demo);
+        pytest.env("CHROMIUM", &browser.chromium).env("CHROMEDRIVER", &browser.driver);
+        run_lines(&mut pytest, |line| tally.pytest_line(line))
+    });
+    tally.step(before, outcome);
+}
+
+/// The demo, built with the features the tests were built with, so that nothing is built twice.
+fn demo_binary() -> Result<PathBuf, String> {
+    let words = ["build", "--workspace", "--exclude", "xtask", "--all-features", "--bins"];
+    run(&mut cargo(&words))?;
+    Ok(target_dir().join("debug/sessile-demo"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crates_of_their_own_workspace_are_found() {
+        let found = own_workspaces(&root());
+        let folders: Vec<_> = found.iter().filter_map(|path| path.parent()?.file_name()).collect();
+        assert!(folders.contains(&"bench".as_ref()), "{found:?}");
+    }
+}
