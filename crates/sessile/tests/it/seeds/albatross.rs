@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use sessile::store::{Durability, FileStore, MemoryStore, Store, Updated};
+use sessile::store::{Durability, MemoryStore, Store, Updated};
 use sessile::{ErrorKind, SessionId};
 
 use super::{
     BODY_AT, Disk, LONG, created, files_below, foreign_cookie, hold, load, log_out, mode_of,
-    names_in, next, record, rotate, set_mode, sweep, update,
+    names_in, next, open, record, rotate, set_mode, sweep, update,
 };
 use crate::engine::Place;
 use crate::engine::harness::{Server, kind_of, secs};
@@ -35,7 +35,7 @@ async fn al1_dj10_an_unknown_id_finds_nothing_and_makes_no_file() {
 async fn al2_ws22_the_directory_is_made_and_private_and_ids_are_new() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("not/there/yet");
-    let store = FileStore::open(&path).unwrap();
+    let store = open(&path, "default");
     assert_eq!(mode_of(&path), 0o700);
     let server = Server::new(&Place::of(store));
     let mut ids = Vec::new();
@@ -80,12 +80,12 @@ async fn al5_what_was_deleted_is_gone_and_deleting_again_is_harmless() {
 #[test]
 fn al6_a_store_knows_the_namespace_it_was_opened_with() {
     let root = tempfile::tempdir().unwrap();
-    let store = FileStore::builder(root.path().join("sessions")).namespace("shop").open().unwrap();
+    let store = open(&root.path().join("sessions"), "shop");
     assert_eq!(store.namespace(), "shop");
 }
 
 fn app(path: &Path, namespace: &str) -> Server {
-    Server::new(&Place::of(FileStore::builder(path).namespace(namespace).open().unwrap()))
+    Server::new(&Place::of(open(path, namespace)))
 }
 
 #[tokio::test]

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use sessile::store::{Created, Durability, FileStore, Store};
+use sessile::store::{Created, Durability, Store};
 use sessile::{Clock, ErrorKind, Session, SessionId};
 
 use super::process::{COUNTS, Process};
 use super::{
-    BODY_AT, Disk, LONG, everything_below, files_below, headers_of, log_out, mode_of, record,
+    BODY_AT, Disk, LONG, everything_below, files_below, headers_of, log_out, mode_of, open, record,
     rotate, set_cookie, sweep, sweep_for_a_day,
 };
 use crate::engine::Place;
@@ -263,9 +263,7 @@ async fn lasting(server: &Server) -> String {
 async fn dj26_a_sweep_touches_only_its_own_namespace() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("sessions");
-    let app = |namespace: &str| {
-        Server::new(&Place::of(FileStore::builder(&path).namespace(namespace).open().unwrap()))
-    };
+    let app = |namespace: &str| Server::new(&Place::of(open(&path, namespace)));
     let (shop, shop2) = (app("shop"), app("shop2"));
     for server in [&shop, &shop2] {
         server.write("", "key", "value").await;

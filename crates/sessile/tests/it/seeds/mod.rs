@@ -2,13 +2,14 @@
 //!
 //! `docs/seeds.md` says of each number whether it is kept or changed on purpose, and names its test.
 //! All of it runs on the store of plain files, through the public interface; where a design says
-//! "id", a test reads "token".
+//! "id", a test reads "token". `requirements` does the same for `docs/threat_model.md`.
 
 mod albatross;
 mod django;
 mod filehandler;
 mod process;
 mod prototype;
+mod requirements;
 mod webstack;
 
 use std::fs::File;
@@ -42,7 +43,7 @@ struct Disk {
 impl Disk {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let store = FileStore::open(root.path().join("sessions")).unwrap();
+        let store = open(&root.path().join("sessions"), "default");
         let place = Place::of(store.clone());
         Self { root, store, place }
     }
@@ -57,7 +58,7 @@ impl Disk {
 
     /// The store as another process would open it: it shares nothing with the first but the files.
     fn reopened(&self) -> FileStore {
-        FileStore::open(self.path()).unwrap()
+        open(self.path(), "default")
     }
 
     fn path(&self) -> &Path {
@@ -97,6 +98,12 @@ impl Disk {
 
 /// Where the first byte of a new record's body lies: behind the page's head and the slot's.
 const BODY_AT: usize = 64 + 56;
+
+/// Opens a store wherever tests keep their temporary files.
+fn open(path: &Path, namespace: &str) -> FileStore {
+    let builder = FileStore::builder(path).namespace(namespace);
+    builder.allow_any_file_system(true).open().unwrap()
+}
 
 fn files_below(path: &Path) -> Vec<PathBuf> {
     everything_below(path).into_iter().filter(|path| path.is_file()).collect()

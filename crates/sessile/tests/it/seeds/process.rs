@@ -1,16 +1,17 @@
 //! Other processes on the same directory: this test binary once more, told by its environment what
 //! to do. So a process can be killed, starved of disk, or run without a umask.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode};
-use sessile::store::FileStore;
+use sessile::store::{FileStore, Store};
 use sessile::{Client, Session, Sessions};
 
-use super::{Disk, count, headers};
+use super::{Disk, LONG, count, headers, open};
 
 const JOB: &str = "SESSILE_SEEDS_JOB";
 const DIRECTORY: &str = "SESSILE_SEEDS_DIRECTORY";
@@ -47,11 +48,21 @@ impl Process {
         Self::start("make", disk, "", "umask 000; exec \"$0\" \"$@\"")
     }
 
+    /// Sweeps one session after the other, and says so after the first, until it is killed.
+    pub(super) fn sweeps(disk: &Disk) -> Self {
+        Self::start("sweep", disk, "", "exec \"$0\" \"$@\"")
+    }
+
+    /// Opens files until no more may be open, reads and saves a session, and tells how that went.
+    pub(super) fn runs_out_of_files(disk: &Disk, cookie: &str) -> Self {
+        Self::start("files", disk, cookie, "ulimit -n 64; exec \"$0\" \"$@\"")
+    }
+
     fn start(job: &str, disk: &Disk, cookie: &str, shell: &str) -> Self {
         let binary = std::env::current_exe().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", shell]).arg(binary);
-        command.args(["--exact", "seeds::process::at_work", "--ignored", "--nocapture"]);
+        command.args(["--exact", "seeds::process::at_work", "--nocapture"]);
         command.env(JOB, job).env(DIRECTORY, disk.path()).env(COOKIE, cookie);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         Self { child }
@@ -90,18 +101,21 @@ impl Drop for Process {
     }
 }
 
+/// The process that other tests start. By itself it has no job, and ends at once.
 #[tokio::test]
-#[ignore = "the process that other tests start"]
 async fn at_work() {
     let Ok(job) = std::env::var(JOB) else { return };
     let directory = std::env::var(DIRECTORY).unwrap();
     let cookie = std::env::var(COOKIE).unwrap();
-    let sessions = Sessions::new(FileStore::open(Path::new(&directory)).unwrap());
+    let store = open(Path::new(&directory), "default");
+    let sessions = Sessions::new(store.clone());
     match job.as_str() {
         "count" => count_and_write(&sessions, &cookie).await,
         "hold" => hold_until_killed(&sessions, &cookie).await,
         "grow" => grow(&sessions, &cookie).await,
         "make" => make(&sessions).await,
+        "sweep" => sweep_until_killed(&store).await,
+        "files" => run_out_of_files(&sessions, &cookie).await,
         _ => panic!("no such job: {job}"),
     }
 }
@@ -157,4 +171,19 @@ async fn make(sessions: &Sessions) {
         });
         made.await.unwrap();
     }
+}
+
+async fn sweep_until_killed(store: &FileStore) {
+    while !store.delete_expired(SystemTime::now() + LONG, 1).await.unwrap().removed.is_empty() {
+        say("sweeping");
+    }
+}
+
+async fn run_out_of_files(sessions: &Sessions, cookie: &str) {
+    let opened: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    let outcome = request(sessions, cookie, |_| panic!("there was no file left to read by")).await;
+    say(&format!("{:?}", outcome.unwrap_err().kind()));
+    drop(opened);
+    let outcome = request(sessions, cookie, |session| session.insert("key", "again").unwrap());
+    say(if outcome.await.is_ok() { "saved" } else { "stuck" });
 }
