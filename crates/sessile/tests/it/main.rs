@@ -4,6 +4,7 @@
 
 #[cfg(feature = "conformance")]
 mod broken;
+mod documents;
 mod engine;
 #[cfg(feature = "file")]
 mod file_kill;
