@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
-use super::slot::{Live, Standing, unreadable};
+use super::standing::{Live, Standing, unreadable};
 use super::{Engine, Visitor};
 use crate::changes::Changes;
 use crate::cookie::CookieChange;

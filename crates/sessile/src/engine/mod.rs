@@ -6,6 +6,7 @@ mod exchange;
 mod open;
 mod owners;
 mod slot;
+mod standing;
 mod sweep;
 
 use std::collections::HashMap;
@@ -30,7 +31,8 @@ pub use exchange::{Exchange, SessionHandle};
 pub use owners::{Device, DevicePage};
 pub use sweep::Swept;
 
-pub(crate) use slot::{Mode, Slot};
+pub(crate) use slot::Slot;
+pub(crate) use standing::Mode;
 
 /// A store and its configuration: what a server makes once and hands to its layers.
 ///

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::slot::{Live, Mode, Standing};
+use super::standing::{Live, Mode, Standing};
 use super::{Engine, Visitor};
 use crate::clock::later;
 use crate::config::{OnOtherAddress, OnOutage, OnReplay};

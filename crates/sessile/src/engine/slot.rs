@@ -12,6 +12,7 @@ use http::HeaderMap;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::commit::{Settled, Work};
+use super::standing::{Live, Mode, Standing, unreadable};
 use super::{Engine, Visitor};
 use crate::changes::{Changes, Closure};
 use crate::cookie::{self, CookieChange, Presented};
@@ -19,15 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Authority, Lifetime, Login, Wish, check_nesting, check_size};
 use crate::record::{Data, Record};
 use crate::store::{Loaded, Ticket};
-use crate::token::{SecretHash, SessionId};
-
-/// How a session is held. It only goes up within one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Mode {
-    Read,
-    Write,
-    Exclusive,
-}
+use crate::token::SessionId;
 
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -70,27 +63,6 @@ enum Phase {
     Broken,
     /// The request is over.
     Closed,
-}
-
-/// What the request's token turned out to be.
-#[derive(Clone, Debug, Default)]
-pub(crate) enum Standing {
-    /// No token, or none that opens anything.
-    #[default]
-    Nobody,
-    /// A login or a step-up replaced it moments ago.
-    Superseded,
-    /// The store could not be read, and the configuration lets the request go on as nobody's.
-    Unreadable,
-    Live(Live),
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Live {
-    pub(crate) record: Arc<Record>,
-    pub(crate) authority: Authority,
-    /// What was presented; none for the application itself.
-    pub(crate) hash: Option<SecretHash>,
 }
 
 impl Slot {
@@ -381,11 +353,6 @@ impl Drop for Committing<'_> {
             state.phase = Phase::Broken;
         }
     }
-}
-
-/// Why nothing is written for a request that goes on although its session could not be read.
-pub(super) fn unreadable() -> Error {
-    Error::new(ErrorKind::Unavailable, "the session could not be read, so nothing is written to it")
 }
 
 impl State {
