@@ -167,10 +167,12 @@ fn numbers_of(test: &str) -> Vec<String> {
     test.split('_').map(str::to_uppercase).take_while(is_known).collect()
 }
 
-/// Every Rust file of this crate and of those beside it, such as the command.
+/// Every Rust file of the library and of the command, with their tests.
 fn sources() -> Vec<String> {
     let mut sources = Vec::new();
-    add_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut sources);
+    for folder in ["src", "tests", "../sessile-cli"] {
+        add_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut sources);
+    }
     sources
 }
 

@@ -251,8 +251,9 @@ async fn fh13_pt18_dj24_a_sweep_removes_exactly_what_was_not_used_for_so_long() 
     for _ in 0..15 {
         server.write("", "key", "value").await;
     }
-    server.clock.advance(secs(15 * 60));
     let live = server.write("", "key", "value").await;
+    server.clock.advance(secs(15 * 60));
+    server.read(&live, "key").await;
     server.clock.advance(secs(25 * 60));
     assert_eq!(sweep(&server).await, 15);
     assert_eq!(disk.ids(server.clock.now()).await, [server.id(&live).await.unwrap()]);

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode};
-use sessile::{Clock, ErrorKind, SessionId};
+use sessile::{Clock, ErrorKind, Session, SessionId};
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -221,6 +221,7 @@ async fn ws18_a_request_that_is_dropped_lets_go() {
     let id = server.id(&cookie).await.unwrap();
     let exchange = server.begin(&cookie);
     let held = exchange.handle().exclusive().await.unwrap();
+    let clone = Session::clone(&held);
     let panicking = tokio::spawn(async move {
         held.insert("key", "lost").unwrap();
         let _exchange = exchange;
@@ -228,6 +229,7 @@ async fn ws18_a_request_that_is_dropped_lets_go() {
     });
     assert!(panicking.await.unwrap_err().is_panic());
     assert!(hold(&disk.reopened(), id, secs(2), LONG).await.is_ok());
+    assert_eq!(kind_of(clone.insert("key", "late")), Some(ErrorKind::Closed));
     assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("value"));
 }
 
