@@ -303,6 +303,8 @@ async fn dj31_a_file_under_another_sessions_name_opens_to_nobody() {
     for cookie in [&ann, &bob] {
         assert_eq!(server.owner(cookie).await, None);
     }
+    // Not for want of the right secret alone: the files themselves are found out, and set aside.
+    assert!(!of_ann.exists() && !of_bob.exists());
 }
 
 #[tokio::test]

@@ -137,6 +137,9 @@ async fn live(server: &Server, log: &Log) -> [String; 2] {
 #[tokio::test]
 async fn r76_no_secret_and_no_value_is_logged_at_any_level() {
     let log = Log::default();
+    // With one subscriber alone, `tracing` asks the thread that reaches a call site first whether
+    // anybody listens there, and that may be another test's. With two it asks both of them.
+    let _second = tracing::Dispatch::new(Log::default());
     let _logging = tracing::subscriber::set_default(log.clone());
     let disk = Disk::new();
     let cookies = live(&disk.server(), &log).await;
