@@ -1,0 +1,4 @@
+//! The longer pages. They are compiled here, so that every program on them runs as a test.
+
+#[doc = include_str!("../docs/cookbook.md")]
+pub mod cookbook {}
