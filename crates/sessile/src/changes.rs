@@ -51,12 +51,11 @@ impl Changes {
 
     /// Notes a closure that gave `json` on what this request sees.
     ///
-    /// After an insert, a remove or a clear there is nothing to run again: the outcome is known.
+    /// After an insert or a remove there is nothing to run again: the outcome is known.
     pub(crate) fn update(&mut self, key: &str, closure: Closure, json: Bytes) {
         match self.keys.get_mut(key) {
             Some(Change::Update(closures)) => closures.push(closure),
             Some(known) => *known = Change::Set(json),
-            None if self.cleared => self.insert(key, json),
             None => {
                 self.keys.insert(key.into(), Change::Update(vec![closure]));
             }
@@ -142,6 +141,22 @@ mod tests {
         let mut data = data(pairs);
         changes.apply(&mut data).unwrap();
         data
+    }
+
+    #[test]
+    fn a_change_of_any_kind_is_one() {
+        assert!(Changes::default().is_empty());
+        let kinds: [fn(&mut Changes); 4] = [
+            |changes| changes.insert("n", json("1")),
+            |changes| changes.remove("n"),
+            |changes| changes.update("n", append("b"), json("b")),
+            Changes::clear,
+        ];
+        for change in kinds {
+            let mut changes = Changes::default();
+            change(&mut changes);
+            assert!(!changes.is_empty());
+        }
     }
 
     #[test]

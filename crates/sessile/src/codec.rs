@@ -306,7 +306,8 @@ impl Writer {
         }
         if let Some(previous) = &record.previous {
             self.bytes(previous.hash.as_bytes());
-            self.instant(previous.accepted_until);
+            self.instant(previous.replaced_at);
+            self.u64(previous.accepted_until.map_or(u64::MAX, |until| millis(truncated(until))));
             self.bytes(&previous.auth_epoch.to_le_bytes());
         }
     }
@@ -410,13 +411,23 @@ impl Reader<'_> {
         (millis(instant) == ms).then_some(instant)
     }
 
+    /// An instant, or all ones for none yet.
+    #[expect(clippy::option_option, reason = "the outer one is damage, the inner one openness")]
+    fn until(&mut self) -> Option<Option<SystemTime>> {
+        match self.bytes.get(self.at..self.at + 8)? {
+            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => self.take(8).map(|_| None),
+            _ => self.instant().map(Some),
+        }
+    }
+
     fn duration(&mut self) -> Option<Duration> {
         self.take(8).map(|bytes| Duration::from_millis(le_u64(bytes)))
     }
 
     fn previous(&mut self) -> Option<PreviousSecret> {
-        let (hash, accepted_until) = (self.hash()?, self.instant()?);
-        Some(PreviousSecret { hash, accepted_until, auth_epoch: le_u32(self.take(4)?) })
+        let (hash, replaced_at, accepted_until) = (self.hash()?, self.instant()?, self.until()?);
+        let auth_epoch = le_u32(self.take(4)?);
+        Some(PreviousSecret { hash, replaced_at, accepted_until, auth_epoch })
     }
 
     fn retired(&mut self) -> Option<RetiredSecret> {

@@ -42,6 +42,12 @@ pub struct Config {
     /// How long the secret before a rotation still reads and writes. Default 60 seconds.
     #[serde(with = "duration")]
     pub rotation_grace: Duration,
+    /// Replaces the secret of a signed-in session that has had it for this long, on the next top-level
+    /// navigation (`Sec-Fetch-Mode: navigate`; W3C Fetch Metadata). The secret before is accepted
+    /// until the browser was seen to have the new one, and for `rotation_grace` after: a lost answer
+    /// signs nobody out. Default never.
+    #[serde(with = "optional_duration")]
+    pub rotate_every: Option<Duration>,
     /// Use is noted once this share of the idle timeout has passed since the last note: 16 means
     /// one sixteenth. A session may end that much earlier than its idle timeout. Default 16.
     pub touch_share: u32,
@@ -110,6 +116,7 @@ impl Default for Config {
             anonymous_idle_timeout: None,
             anonymous_absolute_timeout: None,
             rotation_grace: Duration::from_secs(60),
+            rotate_every: None,
             touch_share: 16,
             commit_deadline: Duration::from_secs(2),
             lock_wait: Duration::from_secs(5),
@@ -147,6 +154,8 @@ impl Config {
         refuse(self.absolute_timeout < self.idle_timeout, ABSOLUTE_FIRST)?;
         let anonymous = [self.anonymous_idle_timeout, self.anonymous_absolute_timeout];
         refuse(anonymous.contains(&Some(Duration::ZERO)), "an anonymous timeout is zero")?;
+        let rotates_always = self.rotate_every.is_some_and(|every| every < self.rotation_grace);
+        refuse(rotates_always, "`rotate_every` is shorter than `rotation_grace`: raise it")?;
         refuse(self.touch_share == 0, "`touch_share` is zero: take 1 or more")?;
         refuse(self.sweep_limit == 0, "`sweep_limit` is zero: take 1 or more")?;
         refuse(self.data_bytes_max > DATA_BYTES_MAX, "`data_bytes_max` is over 16 MiB")?;
@@ -506,7 +515,8 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        let wrong: [fn(&mut Config); 18] = [
+        let wrong: [fn(&mut Config); 19] = [
+            |c| c.rotate_every = Some(Duration::from_secs(59)),
             |c| c.keys_max = 0,
             |c| c.nesting_max = 101,
             |c| c.cookie.also_read = vec!["a b".into()],

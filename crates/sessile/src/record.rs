@@ -128,8 +128,11 @@ impl From<Owner> for String {
 pub struct PreviousSecret {
     /// What the store keeps of it.
     pub hash: SecretHash,
-    /// The first instant at which it is no longer accepted.
-    pub accepted_until: SystemTime,
+    /// When it was replaced.
+    pub replaced_at: SystemTime,
+    /// The first instant at which it is no longer accepted; `None` until the browser was seen to have
+    /// the secret that replaced it.
+    pub accepted_until: Option<SystemTime>,
     /// The record's `auth_epoch` when it was replaced; once the two differ it opens nothing.
     pub auth_epoch: u32,
 }

@@ -72,7 +72,8 @@ fn full(trial: &Trial, record: &Record) -> Record {
     full.secret_hash = SecretHash::from_bytes(std::array::from_fn(|at| at as u8));
     full.previous = Some(PreviousSecret {
         hash: SecretHash::from_bytes([0xff; 32]),
-        accepted_until: later(1),
+        replaced_at: later(5),
+        accepted_until: Some(later(1)),
         auth_epoch: u32::MAX - 1,
     });
     full.retired = (1..=RETIRED_MAX as u8).map(retired).collect();

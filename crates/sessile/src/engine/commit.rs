@@ -16,10 +16,10 @@ use crate::changes::Changes;
 use crate::cookie::CookieChange;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::plan::{self, Authority, Fresh, Judgement, Login, Wish};
+use crate::plan::{self, Authority, Fresh, Judgement, Login, Upkeep, Wish};
 use crate::record::{Data, Record};
 use crate::store::{Created, Ticket, Updated};
-use crate::token::{SessionId, Token};
+use crate::token::{SecretHash, SessionId, Token};
 
 /// What a handler asked for since the last commit.
 #[derive(Debug)]
@@ -158,8 +158,13 @@ impl Engine {
                 Updated::Conflict(current) => {
                     contest.lost().await?;
                     live = self.reverified(*current, &live)?;
+                    // Somebody else was faster, perhaps with the same upkeep: the next request's turn.
+                    work.wish.upkeep = Upkeep::Nothing;
                     if live.authority == Authority::Previous {
                         work.wish.without_authority()?;
+                    }
+                    if !work.changes_record() {
+                        return Ok(Settled { standing: Standing::Live(live), cookie: None });
                     }
                     data = self.merged(&work.changes, &read.data, &live.record)?;
                 }
@@ -188,7 +193,10 @@ impl Engine {
         plan::check_size(&data, &self.config)?;
         let mut next = plan::saved(&live.record, data, now);
         if let Some((_, fresh)) = fresh.filter(|_| wish.rotates()) {
-            next = plan::rotated(next, fresh.hash, self.config.rotation_grace, now);
+            next = self.with_secret(next, wish.upkeep, fresh.hash, now);
+        }
+        if wish.upkeep == Upkeep::EndUnseen {
+            next = plan::seen(next, self.config.rotation_grace, now);
         }
         if let Some(level) = wish.reauthenticate {
             next = plan::reauthenticated(next, level, &self.config, now);
@@ -197,6 +205,20 @@ impl Engine {
             next = plan::lowered(next, level);
         }
         Ok(wish.lifetime.given_to(next, now))
+    }
+
+    fn with_secret(
+        &self,
+        record: Record,
+        upkeep: Upkeep,
+        hash: SecretHash,
+        now: SystemTime,
+    ) -> Record {
+        match upkeep {
+            Upkeep::Reissue => plan::reissued(record, hash, now),
+            Upkeep::Rotate => plan::rotated(record, hash, None, now),
+            _ => plan::rotated(record, hash, Some(self.config.rotation_grace), now),
+        }
     }
 
     fn saved(

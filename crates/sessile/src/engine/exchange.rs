@@ -56,6 +56,8 @@ impl Exchange {
         }
         if status.is_server_error() {
             self.slot.drop_wishes();
+        } else {
+            self.slot.keep_fresh();
         }
         let committed = self.slot.commit().await;
         self.slot.write_headers(headers);

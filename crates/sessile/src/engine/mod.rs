@@ -87,7 +87,8 @@ impl Sessions {
         sweep::start_once(&self.engine);
         let presented = cookie::read(headers, &self.engine.config, &self.engine.cookie_names);
         self.engine.delivery.note_presented(presented.any());
-        let visitor = Visitor { client, user_agent: headers.get(USER_AGENT).cloned() };
+        let user_agent = headers.get(USER_AGENT).cloned();
+        let visitor = Visitor { client, user_agent, navigates: navigates(headers) };
         Exchange::new(Slot::new(Arc::clone(&self.engine), presented, visitor))
     }
 
@@ -162,11 +163,19 @@ impl Client {
     }
 }
 
-/// What a new record may keep of the request that makes it.
+/// What the engine wants to know of a request besides its tokens.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Visitor {
     client: Client,
     user_agent: Option<HeaderValue>,
+    /// Whether a person waits for the answer to be shown as a page.
+    navigates: bool,
+}
+
+/// What browsers of the last years say of a top-level navigation (W3C Fetch Metadata).
+fn navigates(headers: &HeaderMap) -> bool {
+    let says = |name, value| headers.get(name).is_some_and(|said| said == value);
+    says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document")
 }
 
 impl Engine {

@@ -17,7 +17,7 @@ use super::{Engine, Visitor};
 use crate::changes::{Changes, Closure};
 use crate::cookie::{self, CookieChange, Presented};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{Authority, Lifetime, Login, Wish, check_nesting, check_size};
+use crate::plan::{Authority, Lifetime, Login, Wish, check_nesting, check_size, upkeep};
 use crate::record::{Data, Record};
 use crate::store::{Loaded, Ticket};
 use crate::token::SessionId;
@@ -52,6 +52,8 @@ struct State {
     logs_out: bool,
     cookie: Option<CookieChange>,
     asked: bool,
+    /// Whether it was asked for other than for reading alone.
+    writes: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,7 +114,9 @@ impl Slot {
         let (standing, ticket) =
             self.engine.open(&self.presented.tokens, mode, &self.visitor).await?;
         *io = Io { mode: Some(mode), ticket };
-        self.state().rebase(standing)
+        let mut state = self.state();
+        state.writes = mode > Mode::Read;
+        state.rebase(standing)
     }
 
     fn check_open(&self) -> Result<()> {
@@ -285,6 +289,16 @@ impl Slot {
             visitor: self.visitor.clone(),
             began_at: self.began_at,
         }))
+    }
+
+    /// Adds what keeps the secret fresh, unless the handler asks for a new one anyway.
+    pub(super) fn keep_fresh(&self) {
+        let (mut state, config) = (self.state(), &self.engine.config);
+        let Standing::Live(live) = &state.standing else { return };
+        if state.writes && state.wish.login.is_none() && !state.wish.rotates() {
+            let (navigates, now) = (self.visitor.navigates, self.engine.now());
+            state.wish.upkeep = upkeep(&live.record, live.authority, navigates, config, now);
+        }
     }
 
     /// A failing response keeps nothing but the endings its handler asked for.

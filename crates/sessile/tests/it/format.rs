@@ -32,7 +32,8 @@ fn fullest() -> Record {
     record.version = Version::new(0x0102_0304_0506_0708);
     record.previous = Some(PreviousSecret {
         hash: SecretHash::from_bytes([1; 32]),
-        accepted_until: at(1_767_225_660),
+        replaced_at: at(1_767_225_600),
+        accepted_until: Some(at(1_767_225_660)),
         auth_epoch: 6,
     });
     record.retired = (2..6)
@@ -106,10 +107,15 @@ fn hash() -> impl Strategy<Value = SecretHash> {
 }
 
 prop_compose! {
-    fn previous()(hash in hash(), accepted_until in instant(), auth_epoch in any::<u32>())
+    fn previous()(
+        hash in hash(),
+        replaced_at in instant(),
+        accepted_until in option::of(instant()),
+        auth_epoch in any::<u32>(),
+    )
         -> PreviousSecret
     {
-        PreviousSecret { hash, accepted_until, auth_epoch }
+        PreviousSecret { hash, replaced_at, accepted_until, auth_epoch }
     }
 }
 

@@ -36,6 +36,8 @@ impl Root {
     /// Opens the root at `path`, and makes what is missing of it.
     pub(super) fn open(path: &Path, options: &Options) -> Result<Self> {
         check_namespace(&options.namespace)?;
+        // Without a slash at its end, which would lead through a symbolic link unseen.
+        let path: &Path = &path.components().collect::<PathBuf>();
         let root = open_checked(path, options)?;
         let key = read_or_make_key(&root)?;
         let namespace = subdirectory(&root, &options.namespace)?;

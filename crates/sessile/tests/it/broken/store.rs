@@ -103,7 +103,7 @@ impl Broken {
             Fault::FieldForgotten => record.user_agent = None,
             Fault::GraceInSeconds => {
                 if let Some(previous) = &mut record.previous {
-                    previous.accepted_until = in_seconds(previous.accepted_until);
+                    previous.replaced_at = in_seconds(previous.replaced_at);
                 }
             }
             Fault::LargeValuesCut | Fault::EmptyValuesDropped | Fault::KeysFoldCase => {

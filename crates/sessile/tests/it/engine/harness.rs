@@ -51,6 +51,16 @@ impl Server {
         Ok(Visit { exchange, session })
     }
 
+    /// Begins a top-level navigation of a browser that holds `cookie`.
+    pub(crate) async fn navigate(&self, cookie: &str) -> Visit {
+        let mut headers = headers(cookie);
+        headers.insert("sec-fetch-mode", HeaderValue::from_static("navigate"));
+        headers.insert("sec-fetch-dest", HeaderValue::from_static("document"));
+        let exchange = self.sessions.begin(&headers, Client::default());
+        let session = exchange.handle().session().await.unwrap();
+        Visit { exchange, session }
+    }
+
     pub(crate) fn begin(&self, cookie: &str) -> Exchange {
         self.sessions.begin(&headers(cookie), Client::default())
     }

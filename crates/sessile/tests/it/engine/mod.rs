@@ -91,6 +91,9 @@ engine_laws! {
     a_replay_after_the_grace_is_told_from_a_guess
     a_step_up_ends_earlier_secrets_at_once
     a_step_up_needs_a_login
+    a_due_secret_is_replaced_on_a_navigation_alone
+    a_lost_answer_signs_nobody_out
+    navigations_around_a_due_rotation_all_succeed
     idle_and_absolute_deadlines_are_exact
     use_is_noted_and_keeps_the_session_alive
     remember_me_sets_a_lasting_cookie

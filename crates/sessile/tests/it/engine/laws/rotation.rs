@@ -136,3 +136,65 @@ pub(crate) async fn lowering_is_carried_out_with_a_5xx_and_ends_earlier_secrets(
     let session = server.visit(&before).await.session;
     assert_eq!((session.record().unwrap().level, session.contains("key")), (1, false));
 }
+
+fn rotating(place: &Place) -> Server {
+    Server::with(place, |config| {
+        config.rotate_every = Some(secs(600));
+        config.idle_timeout = secs(3_600);
+    })
+}
+
+pub(crate) async fn a_due_secret_is_replaced_on_a_navigation_alone(place: &Place) {
+    let server = rotating(place);
+    let (old, anonymous) = (server.signed_in("ann").await, server.write("", "key", "value").await);
+    assert_eq!(server.navigate(&old).await.finish().await.unwrap(), None, "not due yet");
+    server.clock.advance(secs(600));
+    assert_eq!(server.visit(&old).await.finish().await.unwrap(), None, "no navigation");
+    assert_eq!(server.navigate(&anonymous).await.finish().await.unwrap(), None, "not signed in");
+    let new = server.navigate(&old).await.finish().await.unwrap().expect("due, and a navigation");
+    assert_eq!(server.id(&new).await, server.id(&old).await);
+    // The new secret is seen: from here on the old one has its grace.
+    server.visit(&new).await.finish().await.unwrap();
+    server.clock.advance(secs(59));
+    assert!(server.id(&old).await.is_some());
+    server.clock.advance(secs(1));
+    assert_eq!(server.id(&old).await, None);
+    assert!(server.id(&new).await.is_some());
+}
+
+pub(crate) async fn a_lost_answer_signs_nobody_out(place: &Place) {
+    let server = rotating(place);
+    let old = server.signed_in("ann").await;
+    server.clock.advance(secs(600));
+    let lost = server.navigate(&old).await.finish().await.unwrap().unwrap();
+    server.clock.advance(secs(59));
+    assert_eq!(server.navigate(&old).await.finish().await.unwrap(), None, "it may be on its way");
+    server.clock.advance(secs(1));
+    let new = server.navigate(&old).await.finish().await.unwrap().expect("drawn anew");
+    assert!(server.id(&new).await.is_some() && server.id(&old).await.is_some());
+    server.events.take();
+    assert_eq!(server.id(&lost).await, None, "nobody was seen to have it");
+    assert_eq!(server.events.take(), ["replayed"]);
+    let visit = server.visit(&new).await;
+    visit.session.rotate().unwrap();
+    assert!(visit.finish().await.unwrap().is_some(), "and it has all authority");
+}
+
+pub(crate) async fn navigations_around_a_due_rotation_all_succeed(place: &Place) {
+    let server = rotating(place);
+    let old = server.signed_in("ann").await;
+    server.clock.advance(secs(600));
+    let mut visits = Vec::new();
+    for n in 0..8 {
+        let visit = server.navigate(&old).await;
+        visit.session.insert(&format!("key{n}"), &n).unwrap();
+        visits.push(visit);
+    }
+    let mut cookies = Vec::new();
+    for visit in visits {
+        cookies.extend(visit.finish().await.unwrap());
+    }
+    assert_eq!(cookies.len(), 1, "one of them rotates");
+    assert_eq!(server.visit(&cookies[0]).await.session.keys().len(), 8);
+    assert!(server.id(&old).await.is_some());
+}

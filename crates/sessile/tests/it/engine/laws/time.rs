@@ -55,8 +55,6 @@ pub(crate) async fn remember_me_sets_a_lasting_cookie(place: &Place) {
     assert_eq!(server.owner(cookie).await.as_deref(), Some("ann"));
 }
 
-type Wish = fn(&sessile::Session, SystemTime) -> sessile::Result<()>;
-
 pub(crate) async fn a_session_lives_as_long_as_its_handler_says(place: &Place) {
     type Wish = fn(&sessile::Session, SystemTime) -> sessile::Result<()>;
     let server = Server::with(place, |config| config.idle_timeout = secs(100));
