@@ -5,3 +5,6 @@ pub mod cookbook {}
 
 #[doc = include_str!("../docs/coming_from.md")]
 pub mod coming_from {}
+
+#[doc = include_str!("../docs/operations.md")]
+pub mod operations {}
