@@ -1,0 +1,132 @@
+//! One test per operation, one for all pairs of them.
+
+use std::time::Duration;
+
+use super::check::{Report, check, count};
+use super::disk::SECTOR;
+use super::operations::{self, Operation};
+use super::scene::{Scene, Story};
+
+/// How many tests add to the total.
+const TESTS: usize = 15;
+
+/// How many outcomes of one moment are tried before they are sampled.
+const OUTCOMES_MAX: usize = 4_096;
+const OUTCOMES_OF_PAIRS_MAX: usize = 16;
+
+/// What happens when these run one after the other, each on what the last one left.
+pub(super) fn story(operations: &[Operation], sector: usize) -> Story {
+    let mut scene = Scene::new();
+    for operation in operations {
+        (operation.prepare)(&mut scene).unwrap();
+    }
+    scene.begin(sector);
+    for operation in operations {
+        (operation.run)(&mut scene).unwrap();
+        scene.now += Duration::from_secs(1);
+    }
+    scene.story()
+}
+
+#[track_caller]
+fn crash_anywhere_in(operation: Operation) {
+    finish(check(&story(&[operation], SECTOR), OUTCOMES_MAX), operation.name);
+}
+
+#[track_caller]
+fn finish(report: Report, name: &str) {
+    count(&report, TESTS);
+    report.print(name);
+}
+
+#[test]
+fn a_crash_anywhere_in_a_create_leaves_a_session_or_none() {
+    crash_anywhere_in(operations::CREATE);
+}
+
+#[test]
+fn a_crash_anywhere_in_the_create_of_an_owned_session_keeps_it_in_its_owners_list() {
+    crash_anywhere_in(operations::CREATE_OWNED);
+}
+
+#[test]
+fn a_crash_anywhere_in_an_update_leaves_the_state_before_or_after() {
+    crash_anywhere_in(operations::UPDATE);
+}
+
+#[test]
+fn a_crash_anywhere_in_an_update_that_grows_leaves_no_head_without_its_tail() {
+    crash_anywhere_in(operations::GROW);
+}
+
+#[test]
+fn a_crash_anywhere_in_updates_that_shrink_cuts_off_nothing_that_lives() {
+    crash_anywhere_in(operations::SHRINK);
+}
+
+#[test]
+fn a_crash_anywhere_in_a_touch_harms_no_state() {
+    crash_anywhere_in(operations::TOUCH);
+}
+
+#[test]
+fn a_crash_anywhere_in_a_rotation_leaves_a_usable_secret() {
+    crash_anywhere_in(operations::ROTATE);
+}
+
+#[test]
+fn a_crash_anywhere_in_a_login_leaves_the_old_session_or_the_new_one() {
+    crash_anywhere_in(operations::LOGIN);
+}
+
+#[test]
+fn a_crash_anywhere_in_a_step_up_leaves_a_usable_secret() {
+    crash_anywhere_in(operations::STEP_UP);
+}
+
+#[test]
+fn a_crash_anywhere_in_a_deletion_never_undoes_it() {
+    crash_anywhere_in(operations::DELETE);
+}
+
+#[test]
+fn a_crash_anywhere_in_a_revocation_brings_back_none_and_lets_none_in() {
+    crash_anywhere_in(operations::REVOKE);
+}
+
+#[test]
+fn a_crash_anywhere_in_a_sweep_spares_the_living() {
+    crash_anywhere_in(operations::SWEEP);
+}
+
+#[test]
+fn a_crash_anywhere_in_an_append_to_the_expiry_log_loses_no_session() {
+    crash_anywhere_in(operations::FILE_ANEW);
+}
+
+#[test]
+fn a_crash_anywhere_in_a_synced_save_keeps_what_was_acknowledged() {
+    crash_anywhere_in(operations::SAVE_DURABLY);
+}
+
+#[test]
+fn a_crash_anywhere_in_any_two_operations_keeps_every_promise() {
+    let (left, right) = operations::ALL.split_at(operations::ALL.len() / 2);
+    let report = std::thread::scope(|scope| {
+        let left = scope.spawn(|| pairs_that_begin_with(left));
+        let mut report = pairs_that_begin_with(right);
+        report.add(left.join().unwrap());
+        report
+    });
+    finish(report, "every pair");
+}
+
+fn pairs_that_begin_with(operations: &[Operation]) -> Report {
+    let mut report = Report::default();
+    for first in operations {
+        for second in operations::ALL {
+            report.add(check(&story(&[*first, second], SECTOR), OUTCOMES_OF_PAIRS_MAX));
+        }
+    }
+    report
+}
