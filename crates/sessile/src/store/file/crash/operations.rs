@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::sys::record::Fault;
 use super::scene::{
     ANONYMOUS, MAIN, SECOND, Scene, ann, anonymous, mark, next, owned, rotated, stepped_up,
 };
@@ -78,6 +79,15 @@ pub(super) const DELETE: Operation = operation("delete", |scene| {
     scene.delete(id, Power).map(drop)
 });
 
+/// A disk that copies on write has room for nothing, a tombstone included.
+pub(super) const DELETE_WHEN_FULL: Operation = operation("delete on a full disk", |scene| {
+    let id = scene.subject()?.map_or(MAIN, |record| record.id);
+    scene.set_fault(Fault::Full);
+    let deleted = scene.delete(id, Power);
+    scene.set_fault(Fault::Never);
+    deleted.map(drop)
+});
+
 pub(super) const REVOKE: Operation = operation("revoke all", |scene| {
     let sessions = scene.core.owners.list(&ann())?;
     let ids: Vec<_> = sessions.iter().map(|entry| entry.id).chain([MAIN, SECOND]).collect();
@@ -95,7 +105,7 @@ pub(super) const FILE_ANEW: Operation = operation("expiry-log append", |scene| {
 pub(super) const SAVE_DURABLY: Operation =
     operation("save at power", |scene| save(scene, 1_500, Power));
 
-pub(super) const ALL: [Operation; 14] = [
+pub(super) const ALL: [Operation; 15] = [
     CREATE,
     CREATE_OWNED,
     UPDATE,
@@ -106,6 +116,7 @@ pub(super) const ALL: [Operation; 14] = [
     LOGIN,
     STEP_UP,
     DELETE,
+    DELETE_WHEN_FULL,
     REVOKE,
     SWEEP,
     FILE_ANEW,

@@ -8,7 +8,7 @@ use super::operations::{self, Operation};
 use super::scene::{Scene, Story};
 
 /// How many tests add to the total.
-const TESTS: usize = 15;
+const TESTS: usize = 16;
 
 /// How many outcomes of one moment are tried before they are sampled.
 const OUTCOMES_MAX: usize = 4_096;
@@ -87,6 +87,11 @@ fn a_crash_anywhere_in_a_step_up_leaves_a_usable_secret() {
 #[test]
 fn a_crash_anywhere_in_a_deletion_never_undoes_it() {
     crash_anywhere_in(operations::DELETE);
+}
+
+#[test]
+fn a_crash_anywhere_in_a_deletion_on_a_full_disk_never_undoes_it() {
+    crash_anywhere_in(operations::DELETE_WHEN_FULL);
 }
 
 #[test]
