@@ -8,7 +8,7 @@ use super::operations::{self, Operation};
 use super::scene::{Scene, Story};
 
 /// How many tests add to the total.
-const TESTS: usize = 16;
+const TESTS: usize = 17;
 
 /// How many outcomes of one moment are tried before they are sampled.
 const OUTCOMES_MAX: usize = 4_096;
@@ -112,6 +112,13 @@ fn a_crash_anywhere_in_an_append_to_the_expiry_log_loses_no_session() {
 #[test]
 fn a_crash_anywhere_in_a_synced_save_keeps_what_was_acknowledged() {
     crash_anywhere_in(operations::SAVE_DURABLY);
+}
+
+#[test]
+fn a_crash_anywhere_in_the_first_opening_leaves_a_directory_that_opens() {
+    let mut scene = Scene::unfurnished();
+    (operations::CREATE_OWNED.run)(&mut scene).unwrap();
+    finish(check(&scene.story(), OUTCOMES_MAX), "first opening");
 }
 
 #[test]
