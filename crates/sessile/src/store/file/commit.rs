@@ -61,8 +61,9 @@ impl Core {
         if matches!(created, Ok(Created::New)) {
             return self.confirm(owner, record, durability);
         }
-        if admission == Admission::Added {
-            // Best effort: a ghost in the index is healed by the next list.
+        // After an error the entry stays: a record that was written, and removed without a sync, comes
+        // back with the power, and must then be in the list. A ghost is healed by the next list.
+        if admission == Admission::Added && created.is_ok() {
             let _ = self.owners.remove(owner, &[record.id]);
         }
         created

@@ -31,6 +31,10 @@ impl Report {
         }
     }
 
+    pub(super) fn blame(&mut self, of: Invariant, what: String, place: impl Into<String>) {
+        self.wrong.entry((of, what)).or_insert_with(|| (0, place.into())).0 += 1;
+    }
+
     /// The invariants that were broken.
     pub(super) fn broken(&self) -> Vec<Invariant> {
         let mut broken: Vec<_> = self.wrong.keys().map(|(of, _)| *of).collect();
@@ -145,8 +149,7 @@ impl<'a> Checker<'a> {
             }
         }
         for Violation { of, what } in judge(progress, crash, &self.observer.observe(print, state)) {
-            let place = || (0, format!("{crash:?} {}", place(self.story, moment)));
-            self.report.wrong.entry((of, what)).or_insert_with(place).0 += 1;
+            self.report.blame(of, what, format!("{crash:?} {}", place(self.story, moment)));
         }
     }
 }

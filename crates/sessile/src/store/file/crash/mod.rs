@@ -8,6 +8,7 @@
 mod check;
 mod choices;
 mod disk;
+mod faults;
 mod judge;
 mod observe;
 mod operations;

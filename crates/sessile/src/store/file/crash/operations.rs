@@ -74,16 +74,13 @@ pub(super) const STEP_UP: Operation = operation("step-up", |scene| {
     scene.update(&next, Final).map(drop)
 });
 
-pub(super) const DELETE: Operation = operation("delete", |scene| {
-    let id = scene.subject()?.map_or(MAIN, |record| record.id);
-    scene.delete(id, Power).map(drop)
-});
+pub(super) const DELETE: Operation =
+    operation("delete", |scene| scene.delete(MAIN, Power).map(drop));
 
 /// A disk that copies on write has room for nothing, a tombstone included.
 pub(super) const DELETE_WHEN_FULL: Operation = operation("delete on a full disk", |scene| {
-    let id = scene.subject()?.map_or(MAIN, |record| record.id);
     scene.set_fault(Fault::Full);
-    let deleted = scene.delete(id, Power);
+    let deleted = scene.delete(MAIN, Power);
     scene.set_fault(Fault::Never);
     deleted.map(drop)
 });
