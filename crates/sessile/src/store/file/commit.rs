@@ -272,8 +272,7 @@ impl Core {
             // Whoever wrote the tombstone may have died, or failed, before it was synced. Writing it
             // anew makes the next sync write it, and not call a page good that was dropped.
             Judged::Ended(state) => {
-                bury(&locked.file, id, &state).doing("cannot write the end of a session")?;
-                return self.remove_buried(id, durability, locked).map(|()| Deletion::Absent);
+                return self.end(id, durability, locked, &state).map(|()| Deletion::Absent);
             }
         };
         let Some(record) = self.record(&locked.file, id, &page, &state)? else {
@@ -282,20 +281,25 @@ impl Core {
         if !wanted(&record) {
             return Ok(Deletion::Spared(Box::new(record)));
         }
-        let buried = bury(&locked.file, id, &state);
-        if buried.is_ok() {
-            self.remove_buried(id, durability, locked)?;
-        } else {
-            // A full disk that copies on write has no room for a tombstone. The missing name, synced,
-            // says as much, and whoever holds the file open finds that it has none.
-            self.records.unlink(id, &locked.file)?;
-            self.sync_removal(id, durability)?;
-        }
+        self.end(id, durability, locked, &state)?;
         Ok(Deletion::Done(record.owner))
     }
 
-    /// Makes a tombstone last, which alone makes the deletion last, and then removes the file.
-    fn remove_buried(&self, id: SessionId, durability: Durability, locked: &Locked) -> Result<()> {
+    /// Writes a tombstone and makes it last, which alone makes the deletion last; then removes the
+    /// file.
+    fn end(
+        &self,
+        id: SessionId,
+        durability: Durability,
+        locked: &Locked,
+        newest: &State,
+    ) -> Result<()> {
+        if bury(&locked.file, id, newest).is_err() {
+            // A full disk that copies on write has no room for a tombstone. The missing name, synced,
+            // says as much, and whoever holds the file open finds that it has none.
+            self.records.unlink(id, &locked.file)?;
+            return self.sync_removal(id, durability);
+        }
         if durability >= Durability::Power {
             locked.file.sync_data().doing("cannot sync the end of a session")?;
         }

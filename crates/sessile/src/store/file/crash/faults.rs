@@ -36,6 +36,15 @@ fn what_failed_or_died_half_way_can_be_done_again() {
     report.print("every operation again after its failure or death");
 }
 
+#[test]
+fn a_logout_that_died_half_way_can_be_done_again_on_a_full_disk() {
+    let mut report = Report::default();
+    at_every_step(operations::DELETE, Fault::Dead, |scene, _| {
+        report.add(again(scene, operations::DELETE_WHEN_FULL));
+    });
+    report.print("a deletion again on a full disk");
+}
+
 /// Runs an operation as often as it has steps, with another one of them refused each time.
 fn at_every_step(
     operation: Operation,
