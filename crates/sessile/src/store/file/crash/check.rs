@@ -78,6 +78,16 @@ pub(super) fn check_end(story: &Story, outcomes_max: usize) -> Report {
     checker.report
 }
 
+/// The disk and the promises at the end of a story.
+pub(super) fn end_of(story: &Story) -> (Disk, Progress<'_>) {
+    let (mut disk, mut progress) = (story.start.clone(), Progress::new(story));
+    for call in &story.log {
+        disk.apply(call);
+        progress.go_on(call);
+    }
+    (disk, progress)
+}
+
 impl<'a> Checker<'a> {
     fn new(story: &'a Story, outcomes_max: usize) -> Self {
         let observer = Observer::new(story.ids(), story.now);
@@ -110,11 +120,7 @@ impl<'a> Checker<'a> {
     }
 
     fn crash_at_the_end(&mut self) {
-        let (mut disk, mut progress) = (self.story.start.clone(), Progress::new(self.story));
-        for call in &self.story.log {
-            disk.apply(call);
-            progress.go_on(call);
-        }
+        let (disk, progress) = end_of(self.story);
         let moment = self.story.log.len();
         self.kill(&disk, &progress, moment);
         self.lose_power(&disk, &progress, moment);

@@ -45,6 +45,15 @@ fn a_logout_that_died_half_way_can_be_done_again_on_a_full_disk() {
     report.print("a deletion again on a full disk");
 }
 
+#[test]
+fn an_error_that_is_swallowed_is_seen() {
+    let mut story = super::tests::story(&[operations::UPDATE], SECTOR);
+    assert!(told(operations::UPDATE, &story, &Ok(())).wrong.is_empty());
+    story.log.retain(|call| !matches!(call, Call::Acknowledged(_)));
+    let report = told(operations::UPDATE, &story, &Ok(()));
+    assert_eq!(report.broken(), [Invariant::I9ErrorsAreTold]);
+}
+
 /// Runs an operation as often as it has steps, with another one of them refused each time.
 fn at_every_step(
     operation: Operation,

@@ -113,7 +113,7 @@ impl<'a> Progress<'a> {
     /// damage every state in it.
     fn is_at_risk(&self, id: SessionId) -> bool {
         let unsynced = self.files.get(&id).and_then(|file| self.unsynced.get(file));
-        unsynced.is_some_and(|deeds| deeds.len() > 1)
+        !self.story.pages_are_whole && unsynced.is_some_and(|deeds| deeds.len() > 1)
     }
 
     fn deeds(&self, of: SessionId) -> impl Iterator<Item = (&'a Deed, bool)> {
@@ -181,7 +181,8 @@ impl<'a> Expected<'a> {
             }
         }
         it.may_be_absent = end_begun || !is_promised;
-        it.may_be_damaged = !it.ended && (at_risk || !is_promised);
+        let may_tear = crash == Crash::Power && (at_risk || !is_promised);
+        it.may_be_damaged = may_tear && !it.ended;
         it
     }
 

@@ -5,6 +5,7 @@
 //! is rebuilt, recovered and used (`observe`), and held against what the callers had been told by then
 //! (`judge`).
 
+mod broken;
 mod check;
 mod choices;
 mod disk;

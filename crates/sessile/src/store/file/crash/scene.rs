@@ -83,6 +83,9 @@ pub(super) struct Story {
     /// The files of the sessions that were there.
     pub(super) files: Vec<(SessionId, Node)>,
     pub(super) now: SystemTime,
+    /// Whether the device writes a page of 4 KiB whole or not at all: then saves that no sync covers
+    /// endanger nothing that one did.
+    pub(super) pages_are_whole: bool,
 }
 
 impl Story {
@@ -164,11 +167,8 @@ impl Scene {
     pub(super) fn story(&self) -> Story {
         let (start, certain, files) = self.begun.clone().expect("the story has begun");
         let (log, deeds) = (self.recording.take(), self.deeds.clone());
-        Story { start, log, deeds, certain, files, now: self.now + Duration::from_secs(1) }
-    }
-
-    pub(super) fn path(&self) -> &std::path::Path {
-        self.dir.path()
+        let now = self.now + Duration::from_secs(1);
+        Story { start, log, deeds, certain, files, now, pages_are_whole: false }
     }
 
     /// Another process takes over: nothing that the last one knew is known any more.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::check::{Report, check, count};
 use super::disk::SECTOR;
+use super::judge::Invariant;
 use super::operations::{self, Operation};
 use super::scene::{Scene, Story};
 
@@ -119,6 +120,31 @@ fn a_crash_anywhere_in_the_first_opening_leaves_a_directory_that_opens() {
     let mut scene = Scene::unfurnished();
     (operations::CREATE_OWNED.run)(&mut scene).unwrap();
     finish(check(&scene.story(), OUTCOMES_MAX), "first opening");
+}
+
+/// Saves that are not synced, one over the other.
+const SAVES: [Operation; 3] = [operations::UPDATE; 3];
+
+/// What shows of unsynced saves if each is held to the promises of the synced one before them.
+fn crash_anywhere_in_saves_on(sector: usize) -> Report {
+    let mut told = story(&SAVES, sector);
+    told.pages_are_whole = true;
+    check(&told, OUTCOMES_MAX)
+}
+
+#[test]
+fn a_device_that_writes_pages_whole_loses_nothing_to_saves_without_a_sync() {
+    let report = crash_anywhere_in_saves_on(4_096);
+    report.print("saves without a sync, pages written whole");
+}
+
+/// A limit, not a promise: on a device that tears pages, two saves without a sync fill both slots,
+/// and a loss of power may damage one and lose the other. What was synced before them, unless it was
+/// final, may then be gone, and the state before it be read.
+#[test]
+fn a_device_that_tears_pages_may_lose_what_two_saves_without_a_sync_wrote_over() {
+    let broken = crash_anywhere_in_saves_on(SECTOR).broken();
+    assert_eq!(broken, [Invariant::I1OneState, Invariant::I3DurableIsThere]);
 }
 
 #[test]
