@@ -46,10 +46,10 @@ impl Report {
     #[track_caller]
     pub(super) fn print(self, name: &str) {
         let Self { exhaustive, sampled, wrong } = self;
-        let states = exhaustive + sampled;
-        println!("crash: {name} {states} states ({exhaustive} exhaustive, {sampled} sampled)");
+        println!("{}", line(name, exhaustive, sampled));
+        count(exhaustive, sampled);
         assert!(wrong.is_empty(), "{name}: {wrong:#?}");
-        assert!(states > 1, "{name}: nothing was checked");
+        assert!(exhaustive > 1, "{name}: nothing was checked");
     }
 }
 
@@ -200,15 +200,22 @@ fn brief(call: Option<&Call>) -> String {
     }
 }
 
+/// How many tests print a count.
+const TESTS: usize = 21;
+
 static TOTAL: Mutex<(usize, usize, usize)> = Mutex::new((0, 0, 0));
 
 /// Adds to the total over all tests, and prints it once the last of them is done.
-pub(super) fn count(report: &Report, tests: usize) {
+fn count(exhaustive: usize, sampled: usize) {
     let mut total = TOTAL.lock().unwrap();
-    *total = (total.0 + 1, total.1 + report.exhaustive, total.2 + report.sampled);
-    let (done, exhaustive, sampled) = *total;
-    if done == tests {
-        let states = exhaustive + sampled;
-        println!("crash: total {states} states ({exhaustive} exhaustive, {sampled} sampled)");
+    *total = (total.0 + 1, total.1 + exhaustive, total.2 + sampled);
+    let (tests, exhaustive, sampled) = *total;
+    if tests == TESTS {
+        println!("{}", line("total", exhaustive, sampled));
     }
+}
+
+fn line(name: &str, exhaustive: usize, sampled: usize) -> String {
+    let states = exhaustive + sampled;
+    format!("crash: {name} {states} states ({exhaustive} exhaustive, {sampled} sampled)")
 }

@@ -378,7 +378,9 @@ mod tests {
     /// Every content that the file may have after a loss of power; `None` where it has no name.
     fn outcomes(calls: &[Call]) -> BTreeSet<Option<Vec<u8>>> {
         let mut disk = disk();
-        calls.iter().for_each(|call| disk.apply(call));
+        for call in calls {
+            disk.apply(call);
+        }
         let questions = disk.questions();
         let all = super::super::choices::all(&questions);
         all.map(|answers| content(&disk.after(&questions, &answers))).collect()
@@ -430,7 +432,7 @@ mod tests {
         let sync = Call::SyncFile { file: FILE };
         let failed = Call::Failed(Box::new(sync.clone()));
         let dropped = [&synced[..], &[sync.clone(), write(0, b"bbbb"), failed]].concat();
-        let again = [&dropped[..], &[sync.clone()]].concat();
+        let again = [&dropped[..], std::slice::from_ref(&sync)].concat();
         assert_eq!(outcomes(&again), set_of(&[b"aaaa", b"bbbb"]));
         let anew = [&again[..], &[write(0, b"bbbb"), sync]].concat();
         assert_eq!(outcomes(&anew), set_of(&[b"bbbb"]));

@@ -8,7 +8,7 @@ use super::operations::{self, Operation};
 use super::scene::{Scene, Story};
 use crate::error::Result;
 
-const OUTCOMES_MAX: usize = 16;
+const OUTCOMES_MAX: usize = 8;
 
 #[test]
 fn an_error_at_any_call_leaves_the_state_before_and_is_told() {

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::time::SystemTime;
 
 use super::super::sys::record::{Call, Node};
 use super::observe::{Observation, Seen};
 use super::scene::{Deed, Story, ann};
 use crate::record::Record;
-use crate::store::{Created, Durability};
+use crate::store::Created;
+use crate::store::Durability::{self, Final, Power};
 use crate::token::{SecretHash, SessionId};
 
 /// What happened to the machine.
@@ -133,6 +135,14 @@ impl<'a> Progress<'a> {
     }
 }
 
+/// How far the end of a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    Far,
+    Begun,
+    Promised,
+}
+
 /// What may be read of one session.
 struct Expected<'a> {
     /// Every state that was begun.
@@ -141,49 +151,54 @@ struct Expected<'a> {
     floor: Option<&'a Record>,
     /// The newest one that is promised never to be undone.
     final_floor: Option<&'a Record>,
-    ended: bool,
-    may_be_absent: bool,
-    may_be_damaged: bool,
-    uses: BTreeSet<std::time::SystemTime>,
-    used_at_least: Option<std::time::SystemTime>,
+    /// Whether any state is promised to be there.
+    is_promised: bool,
+    /// Whether every state may be damaged.
+    may_tear: bool,
+    end: End,
+    uses: BTreeSet<SystemTime>,
+    used_at_least: Option<SystemTime>,
     successor: Option<SessionId>,
 }
 
 impl<'a> Expected<'a> {
     fn new(progress: &Progress<'a>, id: SessionId, crash: Crash) -> Self {
-        let binds = |durability: Durability, least| crash == Crash::Kill || durability >= least;
         let at_risk = crash == Crash::Power && progress.is_at_risk(id);
         let mut it = Self::nothing();
-        let (mut is_promised, mut end_begun) = (false, false);
         for (deed, acknowledged) in progress.deeds(id) {
-            match deed {
-                Deed::Write { record, durability, successor } => {
-                    it.states.push(record);
-                    it.uses.insert(record.used_at);
-                    it.successor = it.successor.or(*successor);
-                    let least = if at_risk { Durability::Final } else { Durability::Power };
-                    let promise = Some(&**record).filter(|_| acknowledged);
-                    is_promised |= acknowledged && binds(*durability, Durability::Power);
-                    it.floor = promise.filter(|_| binds(*durability, least)).or(it.floor);
-                    let is_final = *durability == Durability::Final;
-                    it.final_floor = promise.filter(|_| is_final).or(it.final_floor);
-                }
-                Deed::Touch { used_at, .. } => {
-                    it.uses.insert(*used_at);
-                    let promise = Some(*used_at).filter(|_| acknowledged && crash == Crash::Kill);
-                    it.used_at_least = it.used_at_least.max(promise);
-                }
-                Deed::End { durability, .. } => {
-                    end_begun = true;
-                    it.ended |= acknowledged && binds(*durability, Durability::Power);
-                }
-                Deed::Revoke => {}
-            }
+            it.expect(deed, acknowledged, crash, at_risk);
         }
-        it.may_be_absent = end_begun || !is_promised;
-        let may_tear = crash == Crash::Power && (at_risk || !is_promised);
-        it.may_be_damaged = may_tear && !it.ended;
+        it.may_tear = crash == Crash::Power && (at_risk || !it.is_promised);
         it
+    }
+
+    fn expect(&mut self, deed: &'a Deed, acknowledged: bool, crash: Crash, at_risk: bool) {
+        let binds = |durability: Durability, least| {
+            acknowledged && (crash == Crash::Kill || durability >= least)
+        };
+        match deed {
+            Deed::Write { record, durability, successor } => {
+                self.states.push(record);
+                self.uses.insert(record.used_at);
+                self.successor = self.successor.or(*successor);
+                self.is_promised |= binds(*durability, Power);
+                let least = if at_risk { Final } else { Power };
+                let promise = Some(&**record);
+                self.floor = promise.filter(|_| binds(*durability, least)).or(self.floor);
+                let is_final = acknowledged && *durability == Final;
+                self.final_floor = promise.filter(|_| is_final).or(self.final_floor);
+            }
+            Deed::Touch { used_at, .. } => {
+                self.uses.insert(*used_at);
+                let promise = Some(*used_at).filter(|_| acknowledged && crash == Crash::Kill);
+                self.used_at_least = self.used_at_least.max(promise);
+            }
+            Deed::End { durability, .. } => {
+                let end = if binds(*durability, Power) { End::Promised } else { End::Begun };
+                self.end = self.end.max(end);
+            }
+            Deed::Revoke => {}
+        }
     }
 
     fn nothing() -> Self {
@@ -191,9 +206,9 @@ impl<'a> Expected<'a> {
             states: vec![],
             floor: None,
             final_floor: None,
-            ended: false,
-            may_be_absent: true,
-            may_be_damaged: true,
+            is_promised: false,
+            may_tear: false,
+            end: End::Far,
             uses: BTreeSet::new(),
             used_at_least: None,
             successor: None,
@@ -203,10 +218,14 @@ impl<'a> Expected<'a> {
     /// Which invariant this reading breaks.
     fn judge(&self, seen: &Seen) -> Option<(Invariant, &'static str)> {
         match seen {
-            Seen::Record(_) if self.ended => Some((I2EndedIsFinal, "came back")),
+            Seen::Record(_) if self.end == End::Promised => Some((I2EndedIsFinal, "came back")),
             Seen::Record(record) => self.judge_record(record),
-            Seen::Nothing if !self.may_be_absent => Some((I3DurableIsThere, "is gone")),
-            Seen::Corrupt if !self.may_be_damaged => Some((I1OneState, "is damaged")),
+            Seen::Nothing if self.is_promised && self.end == End::Far => {
+                Some((I3DurableIsThere, "is gone"))
+            }
+            Seen::Corrupt if !self.may_tear || self.end == End::Promised => {
+                Some((I1OneState, "is damaged"))
+            }
             Seen::Failed(_) => Some((I1OneState, "cannot be read")),
             Seen::Nothing | Seen::Corrupt => None,
         }

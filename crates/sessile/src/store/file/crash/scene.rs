@@ -89,6 +89,11 @@ pub(super) struct Story {
 }
 
 impl Story {
+    fn beginning(start: Disk, certain: usize) -> Self {
+        let (log, deeds, files) = (vec![], vec![], vec![]);
+        Self { start, log, deeds, certain, files, now: self::start(), pages_are_whole: false }
+    }
+
     /// The sessions it is about.
     pub(super) fn ids(&self) -> Vec<SessionId> {
         let ids = self.deeds.iter().filter_map(Deed::id);
@@ -112,7 +117,8 @@ pub(super) struct Scene {
     dir: tempfile::TempDir,
     pub(super) core: Core,
     recording: Recording,
-    begun: Option<(Disk, usize, Vec<(SessionId, Node)>)>,
+    /// Where the story begins.
+    beginning: Option<Story>,
     deeds: Vec<Deed>,
     pub(super) now: SystemTime,
     made: u8,
@@ -124,7 +130,7 @@ impl Scene {
         let dir = tree::scratch();
         let core = open(dir.path()).unwrap();
         let (recording, now) = (Recording::start(), start() - Duration::from_secs(3600));
-        let mut scene = Self { dir, core, recording, begun: None, deeds: vec![], now, made: 0 };
+        let mut scene = Self { dir, core, recording, beginning: None, deeds: vec![], now, made: 0 };
         scene.furnish().unwrap();
         scene.now = start();
         scene
@@ -133,9 +139,9 @@ impl Scene {
     /// A store in a directory that was never opened; its opening is part of the story.
     pub(super) fn unfurnished() -> Self {
         let (dir, recording, now) = (tree::scratch(), Recording::start(), start());
-        let begun = Some((Disk::read(dir.path(), SECTOR), 0, vec![]));
+        let beginning = Some(Story::beginning(Disk::read(dir.path(), SECTOR), 0));
         let core = open(dir.path()).unwrap();
-        Self { dir, core, recording, begun, deeds: vec![], now, made: 0 }
+        Self { dir, core, recording, beginning, deeds: vec![], now, made: 0 }
     }
 
     fn furnish(&mut self) -> Result<()> {
@@ -153,22 +159,22 @@ impl Scene {
 
     /// From here on the disk's calls are part of the story.
     pub(super) fn begin(&mut self, sector: usize) {
-        let path = self.dir.path();
+        let records = self.dir.path().join("default/records");
         let file = |id: SessionId| {
             let name = id.to_string();
-            tree::node(&path.join("default/records").join(&name[..2]).join(&name))
+            (id, tree::node(&records.join(&name[..2]).join(&name)))
         };
-        let files = [MAIN, SECOND, EXPIRED, ANONYMOUS].map(|id| (id, file(id))).into();
-        self.begun = Some((Disk::read(path, sector), self.deeds.len(), files));
+        let files = [MAIN, SECOND, EXPIRED, ANONYMOUS].map(file).into();
+        let disk = Disk::read(self.dir.path(), sector);
+        self.beginning = Some(Story { files, ..Story::beginning(disk, self.deeds.len()) });
         self.recording.take();
     }
 
-    /// The story so far.
+    /// The story since its beginning.
     pub(super) fn story(&self) -> Story {
-        let (start, certain, files) = self.begun.clone().expect("the story has begun");
+        let beginning = self.beginning.clone().expect("the story has begun");
         let (log, deeds) = (self.recording.take(), self.deeds.clone());
-        let now = self.now + Duration::from_secs(1);
-        Story { start, log, deeds, certain, files, now, pages_are_whole: false }
+        Story { log, deeds, now: self.now + Duration::from_secs(1), ..beginning }
     }
 
     /// Another process takes over: nothing that the last one knew is known any more.

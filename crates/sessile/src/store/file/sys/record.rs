@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 
 use rustix::fs;
 use rustix::io::Errno;
@@ -153,11 +154,11 @@ impl Recorder {
 }
 
 thread_local! {
-    static RECORDER: RefCell<Option<Recorder>> = const { RefCell::new(None) };
+    static RECORDER: RefCell<Option<Rc<RefCell<Recorder>>>> = const { RefCell::new(None) };
 }
 
 fn with<T>(then: impl FnOnce(&mut Recorder) -> T) -> Option<T> {
-    RECORDER.with_borrow_mut(|recorder| recorder.as_mut().map(then))
+    RECORDER.with_borrow(|recorder| recorder.as_ref().map(|it| then(&mut it.borrow_mut())))
 }
 
 /// Runs a step, and notes what it did; `call` tells that from its result.
@@ -186,36 +187,37 @@ fn note(call: Call) {
 
 /// Notes what this thread does to the disk, until it is dropped.
 #[derive(Debug)]
-pub(in super::super) struct Recording(());
+pub(in super::super) struct Recording(Rc<RefCell<Recorder>>);
 
 impl Recording {
     pub(in super::super) fn start() -> Self {
         let recorder = Recorder { log: Vec::new(), steps: 0, fault: Fault::Never };
-        RECORDER.with_borrow_mut(|place| *place = Some(recorder));
-        Self(())
+        let recorder = Rc::new(RefCell::new(recorder));
+        RECORDER.set(Some(Rc::clone(&recorder)));
+        Self(recorder)
     }
 
     pub(in super::super) fn note(&self, call: Call) {
-        note(call);
+        self.0.borrow_mut().log.push(call);
     }
 
     pub(in super::super) fn set_fault(&self, fault: Fault) {
-        with(|recorder| recorder.fault = fault);
+        self.0.borrow_mut().fault = fault;
     }
 
     /// How many steps there were so far.
     pub(in super::super) fn steps(&self) -> usize {
-        with(|recorder| recorder.steps).unwrap_or_default()
+        self.0.borrow().steps
     }
 
     /// Everything noted since the last time.
     pub(in super::super) fn take(&self) -> Vec<Call> {
-        with(|recorder| std::mem::take(&mut recorder.log)).unwrap_or_default()
+        std::mem::take(&mut self.0.borrow_mut().log)
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        RECORDER.with_borrow_mut(|place| *place = None);
+        RECORDER.set(None);
     }
 }
