@@ -4,12 +4,15 @@
 
 #[cfg(feature = "conformance")]
 mod broken;
+mod documents;
 mod engine;
 #[cfg(feature = "file")]
 mod file_kill;
 #[cfg(feature = "file")]
 mod file_store;
 mod format;
+#[cfg(feature = "file")]
+mod seeds;
 #[cfg(feature = "conformance")]
 mod stores;
 mod tidy;

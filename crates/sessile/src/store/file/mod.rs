@@ -17,6 +17,8 @@
 mod async_face;
 mod commit;
 mod core;
+#[cfg(test)]
+mod crash;
 mod exclusive;
 mod expiry_log;
 mod inspect;
