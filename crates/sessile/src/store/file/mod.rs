@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 pub use inspect::{Inspection, SlotContent, SlotInspection};
 
-use self::async_face::OpenPace;
+use self::async_face::{OpenPace, Recent};
 use self::core::Core;
 use self::exclusive::Queues;
 use crate::error::{Error, ErrorKind, Result};
@@ -64,6 +64,7 @@ pub struct FileStore {
     core: Arc<Core>,
     queues: Arc<Queues>,
     pace: Arc<OpenPace>,
+    recent: Arc<Recent>,
 }
 
 impl FileStore {
@@ -154,6 +155,7 @@ impl FileStoreBuilder {
             core: Arc::new(Core::open(&self.path, self.options)?),
             queues: Arc::default(),
             pace: Arc::default(),
+            recent: Arc::default(),
         })
     }
 }
