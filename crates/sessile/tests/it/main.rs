@@ -10,6 +10,7 @@ mod file_kill;
 #[cfg(feature = "file")]
 mod file_store;
 mod format;
+mod observability;
 #[cfg(feature = "conformance")]
 mod stores;
 mod tidy;

@@ -3,7 +3,7 @@
 //! Requests are held open side by side as [`Exchange`]s and finished in the order a law is about, so
 //! races are forced rather than waited for.
 
-mod harness;
+pub(crate) mod harness;
 mod laws;
 mod sweeper;
 
@@ -17,7 +17,7 @@ pub(crate) struct Place {
     _kept: Option<tempfile::TempDir>,
 }
 
-fn memory() -> Place {
+pub(crate) fn memory() -> Place {
     Place { store: Arc::new(MemoryStore::new()), _kept: None }
 }
 
