@@ -125,3 +125,194 @@ async fn a_load_and_a_commit_are_spans_with_the_public_id() {
         assert_eq!(log.text().matches(&span).count(), 1, "{span} is not once in\n{}", log.text());
     }
 }
+
+#[cfg(feature = "metrics")]
+mod metrics {
+    use std::collections::BTreeMap;
+    use std::time::{Duration, SystemTime};
+
+    use ::metrics::{Key, Label, set_default_local_recorder};
+    use http::{HeaderMap, HeaderValue, StatusCode};
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+    use sessile::metrics::{Count, Timed, count_live};
+    use sessile::store::{Access, MemoryStore, Store};
+    use sessile::{Client, ManualClock, Sessions};
+
+    use super::{OWNER, VALUE};
+    use crate::engine::harness::{Events, pair_of};
+
+    /// What was recorded: counts and gauges as they stand, histograms by their number of values.
+    fn all_of(recorder: &DebuggingRecorder) -> BTreeMap<String, u64> {
+        let all = recorder.snapshotter().snapshot().into_vec().into_iter();
+        all.map(|(key, _, _, value)| (series(key.key()), number(value))).collect()
+    }
+
+    /// A series as Prometheus writes it.
+    fn series(key: &Key) -> String {
+        let label = |label: &Label| format!("{}={}", label.key(), label.value());
+        let labels: Vec<_> = key.labels().map(label).collect();
+        format!("{}{{{}}}", key.name(), labels.join(","))
+    }
+
+    #[expect(clippy::cast_sign_loss, reason = "the one gauge counts")]
+    fn number(value: DebugValue) -> u64 {
+        match value {
+            DebugValue::Counter(n) => n,
+            DebugValue::Gauge(value) => *value as u64,
+            DebugValue::Histogram(values) => {
+                assert!(values.iter().all(|value| (0.0..60.0).contains(&**value)), "seconds");
+                values.len() as u64
+            }
+        }
+    }
+
+    /// A request with this cookie that runs `handle`; gives the browser's cookie.
+    async fn request(
+        sessions: &Sessions,
+        cookie: &str,
+        handle: impl FnOnce(&sessile::Session),
+    ) -> String {
+        let cookies = HeaderValue::from_str(cookie).unwrap();
+        let headers = HeaderMap::from_iter([(http::header::COOKIE, cookies)]);
+        let exchange = sessions.begin(&headers, Client::default());
+        handle(&exchange.handle().session().await.unwrap());
+        let mut response = HeaderMap::new();
+        exchange.finish(StatusCode::OK, &mut response).await.unwrap();
+        response.get("set-cookie").map_or(cookie.into(), pair_of)
+    }
+
+    #[tokio::test]
+    async fn every_event_is_counted_by_its_name_and_by_nothing_else() {
+        let recorder = DebuggingRecorder::new();
+        let _local = set_default_local_recorder(&recorder);
+        let seen = Events::default();
+        let builder = Sessions::builder(MemoryStore::new()).subscriber(Count::new());
+        let sessions = builder.subscriber(seen.clone()).build().unwrap();
+        let anonymous = request(&sessions, "", |it| it.insert("key", VALUE).unwrap()).await;
+        let cookie = request(&sessions, &anonymous, |it| it.login(OWNER).unwrap()).await;
+        request(&sessions, &anonymous, |_| ()).await;
+        request(&sessions, &anonymous, |_| ()).await;
+        request(&sessions, &cookie, |it| it.invalidate().unwrap()).await;
+
+        let mut expected = BTreeMap::new();
+        for name in seen.names() {
+            *expected.entry(format!("sessile_events_total{{event={name}}}")).or_default() += 1;
+        }
+        assert_eq!(expected["sessile_events_total{event=superseded}"], 2);
+        assert_eq!(all_of(&recorder), expected);
+    }
+
+    #[tokio::test]
+    async fn every_call_of_the_store_is_timed_with_what_came_of_it() {
+        let recorder = DebuggingRecorder::new();
+        let _local = set_default_local_recorder(&recorder);
+        let clock = ManualClock::starting_at(SystemTime::now());
+        let builder = Sessions::builder(Timed::new(MemoryStore::new())).clock(clock.clone());
+        let sessions = builder.build().unwrap();
+        let cookie = request(&sessions, "", |it| it.login(OWNER).unwrap()).await;
+        clock.advance(Duration::from_secs(600));
+        request(&sessions, &cookie, |it| it.insert("key", VALUE).unwrap()).await;
+        sessions.list(OWNER, None, None).await.unwrap();
+        sessions.revoke_all(OWNER, None).await.unwrap();
+        request(&sessions, &cookie, |_| ()).await;
+        sessions.sweep(10).await.unwrap();
+
+        let timed = |operation: &str, outcome: &str| {
+            format!("sessile_store_seconds{{operation={operation},outcome={outcome}}}")
+        };
+        let expected = [
+            (timed("create", "new"), 1),
+            (timed("load", "found"), 1),
+            (timed("touch", "found"), 1),
+            (timed("update", "written"), 1),
+            (timed("list", "ok"), 1),
+            (timed("delete_owner", "ok"), 1),
+            (timed("load", "absent"), 1),
+            (timed("delete_expired", "ok"), 1),
+        ];
+        let mut all = all_of(&recorder);
+        assert!(all.remove(&timed("release", "ok")).is_some_and(|times| times >= 3));
+        assert_eq!(all, BTreeMap::from(expected));
+    }
+
+    #[tokio::test]
+    async fn a_wait_for_the_lock_is_told_from_a_load_and_so_is_a_call_nobody_waited_for() {
+        let recorder = DebuggingRecorder::new();
+        let store = Timed::new(MemoryStore::new());
+        let sessions = Sessions::new(store.clone());
+        let session = sessions.detached();
+        session.insert("key", VALUE).unwrap();
+        session.commit().await.unwrap();
+        let id = session.id().unwrap();
+        let hold = Duration::from_secs(60);
+        let lock = |wait| store.load(id, SystemTime::now(), Access::Exclusive { wait, hold });
+
+        let _local = set_default_local_recorder(&recorder);
+        let held = lock(Duration::ZERO).await.unwrap().unwrap();
+        lock(Duration::from_millis(1)).await.unwrap_err();
+        let gone = tokio::time::timeout(Duration::from_millis(1), lock(hold)).await;
+        assert!(gone.is_err(), "the lock is held");
+        drop(held);
+        let all = all_of(&recorder);
+        for outcome in ["found", "lock_timeout", "dropped"] {
+            let series =
+                format!("sessile_store_seconds{{operation=load_exclusive,outcome={outcome}}}");
+            assert_eq!(all.get(&series), Some(&1), "{series} in {all:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn live_sessions_are_those_of_the_store_whoever_began_them() {
+        let recorder = DebuggingRecorder::new();
+        let _local = set_default_local_recorder(&recorder);
+        let store = MemoryStore::new();
+        let [ours, theirs] = [Sessions::new(store.clone()), Sessions::new(store.clone())];
+        for sessions in [&ours, &theirs, &theirs] {
+            request(sessions, "", |it| it.insert("key", VALUE).unwrap()).await;
+        }
+        let now = SystemTime::now();
+        assert_eq!(count_live(&store, now).await.unwrap(), 3);
+        assert_eq!(all_of(&recorder)["sessile_sessions_live{}"], 3);
+        let tomorrow = now + Duration::from_secs(86_400);
+        assert_eq!(count_live(&store, tomorrow).await.unwrap(), 0, "expired, though not swept");
+    }
+
+    #[tokio::test]
+    async fn more_sessions_than_a_page_are_counted_once_each() {
+        let store = MemoryStore::new();
+        let sessions = Sessions::new(store.clone());
+        for _ in 0..2_001 {
+            let session = sessions.detached();
+            session.insert("key", VALUE).unwrap();
+            session.commit().await.unwrap();
+        }
+        assert_eq!(count_live(&store, SystemTime::now()).await.unwrap(), 2_001);
+    }
+
+    /// A timed store under every law.
+    #[cfg(feature = "conformance")]
+    mod timed {
+        use std::sync::Arc;
+
+        use async_trait::async_trait;
+        use sessile::SessionId;
+        use sessile::conformance::Place;
+        use sessile::metrics::Timed;
+        use sessile::store::{MemoryStore, Store};
+
+        struct TimedMemory(MemoryStore);
+
+        #[async_trait]
+        impl Place for TimedMemory {
+            async fn open(&self, namespace: &str) -> Arc<dyn Store> {
+                Arc::new(Timed::new(self.0.clone().with_namespace(namespace)))
+            }
+
+            async fn damage(&self, _namespace: &str, _id: SessionId) -> bool {
+                false
+            }
+        }
+
+        sessile::conformance_laws!(TimedMemory(MemoryStore::new()));
+    }
+}
