@@ -1,9 +1,12 @@
+use std::time::{Duration, SystemTime};
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use sessile::Config;
+use sessile::store::MemoryStore;
+use sessile::{Config, ManualClock, Sessions};
 use tower::ServiceExt;
 
 use crate::app::{App, router};
@@ -24,7 +27,10 @@ struct Answer {
 impl Browser {
     fn new(store: &Fragile) -> Self {
         let address = ([127, 0, 0, 1], 9).into();
-        let app = App::new(store.clone(), Config::default(), address).unwrap();
+        Self::before(App::new(store.clone(), Config::default(), address).unwrap())
+    }
+
+    fn before(app: App) -> Self {
         Self { app: router(app), cookies: Vec::new() }
     }
 
@@ -150,6 +156,33 @@ async fn a_form_that_makes_no_sense_changes_nothing() {
         assert_eq!(answer.status, status, "{path} {form}");
         assert!(answer.body.contains("<h1>"), "{path}");
         assert!(browser.cookies.is_empty(), "{path}");
+    }
+}
+
+/// The application on a clock that is moved by hand.
+fn app_at(clock: &ManualClock) -> App {
+    let address = ([127, 0, 0, 1], 9).into();
+    let sessions = Sessions::builder(MemoryStore::new()).clock(clock.clone()).build().unwrap();
+    let app = App::new(MemoryStore::new(), Config::default(), address).unwrap();
+    App { sessions, ..app }
+}
+
+#[tokio::test]
+async fn who_asks_to_be_remembered_is_for_thirty_days() {
+    for (form, remembered) in [("name=ann", false), ("name=ann&remember=yes", true)] {
+        let clock = ManualClock::starting_at(SystemTime::now());
+        let mut browser = Browser::before(app_at(&clock));
+        let answer = browser.post("/sign-in", form).await;
+        let sets: Vec<_> = answer.headers.get_all(SET_COOKIE).iter().collect();
+        assert_eq!(sets.len(), 2, "the session and the hint");
+        for set in sets {
+            let lasts = set.to_str().unwrap().contains("Max-Age=2592000");
+            assert_eq!(lasts, remembered, "{form}: {set:?}");
+        }
+        let marked = browser.get("/devices").await.body.contains(">remembered<");
+        assert_eq!(marked, remembered, "{form}");
+        clock.advance(Duration::from_secs(29 * 24 * 60 * 60));
+        assert_eq!(browser.get("/devices").await.status == 200, remembered, "{form}");
     }
 }
 
