@@ -5,6 +5,7 @@ pub(crate) mod devices;
 pub(crate) mod home;
 pub(crate) mod inside;
 pub(crate) mod sign_in;
+pub(crate) mod step_up;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 

@@ -18,7 +18,6 @@ use crate::app::App;
 use crate::keys::USER;
 use crate::pages::sign_in::Why;
 use crate::pages::{self, Place};
-use crate::words;
 
 /// A cookie that opens nothing. It tells a browser whose session was ended from one that never
 /// signed in, so that the former is told why it is asked to sign in again, once.
@@ -131,16 +130,6 @@ pub(super) async fn end(
 ) -> sessile::Result<Redirect> {
     let ended = app.sessions.revoke(owner, id).await?;
     session.flash(if ended { "That session is ended." } else { "It had ended already." })?;
-    Ok(Redirect::to("/devices"))
-}
-
-pub(super) async fn end_others(
-    State(app): State<Arc<App>>,
-    SignedIn(owner): SignedIn,
-    session: Session,
-) -> sessile::Result<Redirect> {
-    let ended = app.sessions.revoke_all(owner, session.id()).await?;
-    session.flash(&format!("{} ended.", words::count(ended, "other session")))?;
     Ok(Redirect::to("/devices"))
 }
 

@@ -34,6 +34,11 @@ impl Browser {
         Self { app: router(app), cookies: Vec::new() }
     }
 
+    /// Another browser before the same application.
+    fn another(&self) -> Self {
+        Self { app: self.app.clone(), cookies: Vec::new() }
+    }
+
     async fn get(&mut self, path: &str) -> Answer {
         self.send(Request::get(path), "").await
     }
@@ -131,6 +136,8 @@ async fn every_form_is_answered_with_a_page_to_look_at() {
         ("/basket/empty", "", "/"),
         ("/sign-in", "name=ann", "/"),
         ("/devices/end", "id=00000000000000000000000000000000", "/devices"),
+        ("/devices/end-others", "", "/devices/confirm"),
+        ("/devices/confirm", "password=x", "/devices"),
         ("/devices/end-others", "", "/devices"),
         ("/inside/thief", "", "/inside#thief"),
         ("/sign-out", "", "/signed-out"),
@@ -150,6 +157,8 @@ async fn a_form_that_makes_no_sense_changes_nothing() {
         ("/sign-in", "name=", 422),
         ("/sign-in", "name=++", 422),
         ("/devices/end", "id=..", 401),
+        ("/devices/end-others", "", 401),
+        ("/devices/confirm", "password=x", 401),
         ("/plug", "", 404),
     ] {
         let answer = browser.post(path, form).await;
@@ -165,6 +174,48 @@ fn app_at(clock: &ManualClock) -> App {
     let sessions = Sessions::builder(MemoryStore::new()).clock(clock.clone()).build().unwrap();
     let app = App::new(MemoryStore::new(), Config::default(), address).unwrap();
     App { sessions, ..app }
+}
+
+#[tokio::test]
+async fn ending_all_others_is_confirmed_first_and_again_after_five_minutes() {
+    let clock = ManualClock::starting_at(SystemTime::now());
+    let mut here = Browser::before(app_at(&clock));
+    let mut there = here.another();
+    for browser in [&mut here, &mut there] {
+        browser.post("/sign-in", "name=ann").await;
+    }
+    let asked = here.post("/devices/end-others", "").await;
+    assert_eq!(asked.headers[LOCATION], "/devices/confirm");
+    assert!(here.get("/devices/confirm").await.body.contains("Confirm that it is you"));
+    assert_eq!(here.post("/devices/confirm", "password=").await.status, 422);
+    assert!(there.get("/").await.body.contains(">ann<"), "nothing ended yet");
+
+    let before = here.cookies.clone();
+    here.post("/devices/confirm", "password=anything").await;
+    assert_ne!(here.cookies, before, "who confirms gets a new secret");
+    assert!(here.get("/devices").await.body.contains("1 other session ended."));
+    assert_eq!(there.get("/").await.status, 401);
+
+    for (passed, to) in [(299, "/devices"), (2, "/devices/confirm")] {
+        clock.advance(Duration::from_secs(passed));
+        let answer = here.post("/devices/end-others", "").await;
+        assert_eq!(answer.headers[LOCATION], to, "after {passed} more seconds");
+    }
+}
+
+#[tokio::test]
+async fn a_confirmation_that_cannot_be_saved_ends_nothing() {
+    let disk = Fragile::new();
+    let mut here = Browser::new(&disk);
+    let mut there = here.another();
+    for browser in [&mut here, &mut there] {
+        browser.post("/sign-in", "name=ann").await;
+    }
+    disk.set_full(true);
+    let refused = here.post("/devices/confirm", "password=x").await;
+    assert!(refused.status == 503 && refused.body.contains(NOT_SAVED));
+    disk.set_full(false);
+    assert!(there.get("/").await.body.contains(">ann<"));
 }
 
 #[tokio::test]
