@@ -7,6 +7,8 @@ mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod cookie;
+#[cfg(all(any(doc, doctest), feature = "axum", feature = "file"))]
+pub mod docs;
 mod engine;
 mod error;
 mod event;

@@ -3,6 +3,7 @@
 
 mod commit;
 mod exchange;
+mod guesses;
 mod open;
 mod owners;
 mod slot;
@@ -58,6 +59,7 @@ pub(crate) struct Engine {
     /// Committers of one session that keep meeting each other wait here for their turn.
     turns: Mutex<HashMap<SessionId, Weak<tokio::sync::Mutex<()>>>>,
     sweeper: sweep::Sweeper,
+    guesses: guesses::Guesses,
     delivery: Delivery,
 }
 
@@ -142,6 +144,7 @@ impl SessionsBuilder {
             clock: self.clock,
             subscribers: self.subscribers,
             turns: Mutex::default(),
+            guesses: guesses::Guesses::default(),
             delivery: Delivery::default(),
         };
         Ok(Sessions { engine: Arc::new(engine) })

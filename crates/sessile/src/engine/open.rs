@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::time::{Instant, sleep};
 use tracing::{Instrument, Span, debug_span};
 
 use super::standing::{Live, Mode, Standing};
@@ -142,10 +143,19 @@ impl Engine {
         };
         self.notify(&event);
         self.release(loaded.ticket).await;
-        if judgement == Judgement::Replayed && self.config.on_replay == OnReplay::End {
-            self.end(id).await?;
+        match judgement {
+            Judgement::Replayed if self.config.on_replay == OnReplay::End => self.end(id).await?,
+            Judgement::Refused => self.slow_down(id).await,
+            _ => {}
         }
         Ok(found)
+    }
+
+    async fn slow_down(&self, guessed: SessionId) {
+        let delay = self.guesses.note(guessed, Instant::now());
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
     }
 
     /// Notes the use, if that is due. Best effort: a failed touch fails no request.

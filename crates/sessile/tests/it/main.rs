@@ -4,6 +4,7 @@
 
 #[cfg(feature = "conformance")]
 mod broken;
+mod documents;
 mod engine;
 #[cfg(feature = "file")]
 mod file_kill;
@@ -11,6 +12,8 @@ mod file_kill;
 mod file_store;
 mod format;
 mod observability;
+#[cfg(feature = "file")]
+mod seeds;
 #[cfg(feature = "conformance")]
 mod stores;
 mod tidy;

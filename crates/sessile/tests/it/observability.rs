@@ -248,11 +248,11 @@ mod metrics {
         let lock = |wait| store.load(id, SystemTime::now(), Access::Exclusive { wait, hold });
 
         let _local = set_default_local_recorder(&recorder);
-        let held = lock(Duration::ZERO).await.unwrap().unwrap();
+        let holder = lock(Duration::ZERO).await.unwrap().unwrap();
         lock(Duration::from_millis(1)).await.unwrap_err();
         let gone = tokio::time::timeout(Duration::from_millis(1), lock(hold)).await;
         assert!(gone.is_err(), "the lock is held");
-        drop(held);
+        drop(holder);
         let all = all_of(&recorder);
         for outcome in ["found", "lock_timeout", "dropped"] {
             let series =

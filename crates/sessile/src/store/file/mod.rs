@@ -17,6 +17,8 @@
 mod async_face;
 mod commit;
 mod core;
+#[cfg(test)]
+mod crash;
 mod exclusive;
 mod expiry_log;
 mod inspect;
@@ -28,6 +30,7 @@ mod root;
 mod sweep;
 mod sys;
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,7 +59,7 @@ use crate::token::SessionId;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FileStore {
     core: Arc<Core>,
     queues: Arc<Queues>,
@@ -91,6 +94,14 @@ impl FileStore {
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.core.path
+    }
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("FileStore");
+        debug.field("path", &self.core.path).field("namespace", &self.core.namespace);
+        debug.finish_non_exhaustive()
     }
 }
 

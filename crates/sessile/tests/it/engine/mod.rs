@@ -17,6 +17,14 @@ pub(crate) struct Place {
     _kept: Option<tempfile::TempDir>,
 }
 
+impl Place {
+    /// A place whose store somebody else keeps alive.
+    #[cfg(feature = "file")]
+    pub(crate) fn of(store: impl Store) -> Self {
+        Self { store: Arc::new(store), _kept: None }
+    }
+}
+
 pub(crate) fn memory() -> Place {
     Place { store: Arc::new(MemoryStore::new()), _kept: None }
 }
@@ -59,6 +67,7 @@ engine_laws! {
     a_malformed_token_costs_no_look_up
     an_unknown_token_leaves_the_cookie_alone
     a_guess_is_refused_and_changes_nothing
+    guessing_gets_slower_and_costs_the_owner_nothing
     the_second_of_two_cookies_counts_when_the_first_is_dead
     different_keys_written_in_parallel_all_survive
     parallel_updates_are_all_applied

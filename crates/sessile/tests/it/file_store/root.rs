@@ -25,6 +25,7 @@ fn a_root_that_cannot_be_trusted_is_refused_with_the_mend() {
     symlink(&open, &link).unwrap();
     assert!(refusal(builder(&file)).contains("not a directory"));
     assert!(refusal(builder(&link)).contains("symbolic link"));
+    assert!(refusal(builder(&link.join(""))).contains("symbolic link"), "with a slash at its end");
     for mode in [0o770, 0o707, 0o1777] {
         fs::set_permissions(&open, Permissions::from_mode(mode)).unwrap();
         assert!(refusal(builder(&open)).contains("chmod 700"), "{mode:o}");

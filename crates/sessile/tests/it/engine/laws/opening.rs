@@ -1,5 +1,7 @@
 //! What a cookie, or none, leads to.
 
+use std::time::{Duration, Instant};
+
 use sessile::{ErrorKind, Token};
 
 use crate::engine::Place;
@@ -101,6 +103,22 @@ pub(crate) async fn a_guess_is_refused_and_changes_nothing(place: &Place) {
     guess.finish().await.unwrap();
     assert_eq!(server.events.take(), ["refused"]);
     assert_eq!(server.visit(&cookie).await.session.record(), before);
+}
+
+pub(crate) async fn guessing_gets_slower_and_costs_the_owner_nothing(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "value").await;
+    let id = server.id(&cookie).await.unwrap();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..8 {
+        let started = Instant::now();
+        server.visit(&cookie_of(&Token::for_session(id).unwrap())).await;
+        slowest = slowest.max(started.elapsed());
+    }
+    assert!(slowest >= Duration::from_millis(150), "the eighth guess waits");
+    let started = Instant::now();
+    assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("value"));
+    assert!(started.elapsed() < slowest, "the owner does not");
 }
 
 pub(crate) async fn the_second_of_two_cookies_counts_when_the_first_is_dead(place: &Place) {
