@@ -76,7 +76,8 @@ impl Store for FileStore {
             kept.take_back(file);
         }
         if let Some(owner) = committed.left {
-            self.leave_owner(owner, record.id).await?;
+            // Best effort: the record is written. A ghost is healed by the next list.
+            let _ = self.leave_owner(owner, record.id).await;
         }
         Ok(committed.updated)
     }

@@ -184,6 +184,13 @@ trait Doing<T> {
 
 impl<T> Doing<T> for io::Result<T> {
     fn doing(self, doing: &'static str) -> Result<T> {
-        self.map_err(|error| Error::new(ErrorKind::Unavailable, doing).with_source(error))
+        self.map_err(|error| {
+            let kind = match error.kind() {
+                // What lies in a file's place is none: no fault of the disk, and none that passes.
+                io::ErrorKind::InvalidData => ErrorKind::Corrupt,
+                _ => ErrorKind::Unavailable,
+            };
+            Error::new(kind, doing).with_source(error)
+        })
     }
 }

@@ -81,6 +81,7 @@ engine_laws! {
     logout_is_carried_out_with_a_5xx
     logout_with_a_dead_token_removes_the_cookie
     a_session_may_begin_after_a_logout_in_one_request
+    a_token_committed_before_a_logout_never_goes_out
     only_the_request_that_logs_out_removes_its_cookie
     a_5xx_drops_data_login_and_rotation
     login_gives_a_new_id_and_keeps_the_data
@@ -126,6 +127,7 @@ engine_laws! {
     exclusive_requests_run_one_after_the_other
     logout_passes_an_exclusive_request
     a_session_asked_for_twice_is_loaded_once
+    reading_and_then_writing_loads_once
     going_up_to_exclusive_keeps_what_was_changed
     too_large_a_value_is_refused_before_anything_is_written
     too_many_keys_and_too_deep_a_value_are_refused
@@ -133,6 +135,7 @@ engine_laws! {
     a_failed_load_is_never_followed_by_a_save
     a_socket_notices_a_logout
     flashes_are_given_once
+    a_flash_noted_while_another_is_given_is_kept
     subscribers_that_panic_stop_nothing
     sweeping_removes_the_expired
 }

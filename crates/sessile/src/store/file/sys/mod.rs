@@ -157,15 +157,15 @@ impl Dir {
         )
     }
 
-    /// Opens a file; `NotFound` when there is none.
+    /// Opens a file; `NotFound` when there is none, `InvalidData` when something else is there.
     pub(super) fn open_file(&self, name: &str, purpose: For) -> io::Result<File> {
         let open = || system::open(&self.0, name, purpose.flags());
-        step!(Open, |_| Call::Look, open()).map(File)
+        step!(Open, |_| Call::Look, open()).map(File).map_err(no_file)
     }
 
     /// As [`open_file`](Self::open_file), but `WouldBlock` where that might read from the disk.
     pub(super) fn open_file_cached(&self, name: &str, purpose: For) -> io::Result<File> {
-        system::open_cached(&self.0, name, purpose.flags()).map(File)
+        system::open_cached(&self.0, name, purpose.flags()).map(File).map_err(no_file)
     }
 
     /// Makes a file that only we may open; `AlreadyExists` when there is one.
@@ -266,12 +266,13 @@ impl File {
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut read =
             || fill(buffer, |rest, done| rustix::io::pread(&self.0, rest, offset + done));
-        step!(Read, |_| Call::Look, read())
+        step!(Read, |_| Call::Look, read()).map_err(no_file)
     }
 
     /// As [`read_at`](Self::read_at), but `WouldBlock` where that would read from the disk.
     pub(super) fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        fill(buffer, |rest, done| system::pread_cached(&self.0, rest, offset + done))
+        let read = fill(buffer, |rest, done| system::pread_cached(&self.0, rest, offset + done));
+        read.map_err(no_file)
     }
 
     /// Writes all of `bytes`: in one call, unless the system takes less of it.
@@ -344,6 +345,16 @@ pub(super) fn look_at(path: &Path) -> io::Result<Option<Meta>> {
         Ok(stat) => Ok(Some(Meta::new(&stat))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Tells a link, a directory or a device in a file's place from a disk that fails.
+fn no_file(error: io::Error) -> io::Error {
+    match Errno::from_io_error(&error) {
+        Some(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => {
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        }
+        _ => error,
     }
 }
 
