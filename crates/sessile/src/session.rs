@@ -249,7 +249,7 @@ impl Session {
     /// kept winning, [`ErrorKind::Unavailable`] when the store fails. What was to be written is
     /// dropped.
     pub async fn commit(&self) -> Result<()> {
-        self.slot.commit().await
+        self.slot.traced_commit().await
     }
 
     /// Holds the session so that no other request that asks for it this way runs until this one is

@@ -11,6 +11,7 @@ mod file_kill;
 #[cfg(feature = "file")]
 mod file_store;
 mod format;
+mod observability;
 #[cfg(feature = "file")]
 mod seeds;
 #[cfg(feature = "conformance")]
