@@ -8,7 +8,9 @@
 //!
 //! - A killed process loses nothing that was acknowledged, and leaves no half-written record.
 //! - After a loss of power a record is intact where the device writes 4 KiB atomically or the save
-//!   was synced ([`Durability::Power`]); else a torn one is refused, never misread.
+//!   was synced ([`Durability::Power`]). Else a torn one is refused, or the state before it is read:
+//!   never a mixture, and never a state from before a [`Durability::Final`] one. Two saves without a
+//!   sync may so endanger a synced one before them.
 //! - A logout is a newer state of the session, synced before it is acknowledged.
 //! - Any error of the disk (full, failing, out of descriptors) leaves the state before, and is told.
 //!

@@ -127,6 +127,9 @@ impl<'a> Checker<'a> {
     }
 
     fn lose_power(&mut self, disk: &Disk, progress: &Progress<'_>, moment: usize) {
+        if moment < self.story.crashes_from {
+            return;
+        }
         let questions = disk.questions();
         let choices = Choices::new(&questions, self.outcomes_max, moment as u64);
         for answers in &choices.answers {
@@ -136,7 +139,9 @@ impl<'a> Checker<'a> {
     }
 
     fn kill(&mut self, disk: &Disk, progress: &Progress<'_>, moment: usize) {
-        self.judge(&disk.now(), progress, Crash::Kill, moment, true);
+        if moment >= self.story.crashes_from {
+            self.judge(&disk.now(), progress, Crash::Kill, moment, true);
+        }
     }
 
     fn judge(

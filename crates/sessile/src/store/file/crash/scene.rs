@@ -83,6 +83,8 @@ pub(super) struct Story {
     /// The files of the sessions that were there.
     pub(super) files: Vec<(SessionId, Node)>,
     pub(super) now: SystemTime,
+    /// The moment from which on it crashes.
+    pub(super) crashes_from: usize,
     /// Whether the device writes a page of 4 KiB whole or not at all: then saves that no sync covers
     /// endanger nothing that one did.
     pub(super) pages_are_whole: bool,
@@ -90,8 +92,16 @@ pub(super) struct Story {
 
 impl Story {
     fn beginning(start: Disk, certain: usize) -> Self {
-        let (log, deeds, files) = (vec![], vec![], vec![]);
-        Self { start, log, deeds, certain, files, now: self::start(), pages_are_whole: false }
+        Self {
+            start,
+            log: vec![],
+            deeds: vec![],
+            certain,
+            files: vec![],
+            now: self::start(),
+            crashes_from: 0,
+            pages_are_whole: false,
+        }
     }
 
     /// The sessions it is about.
@@ -168,6 +178,12 @@ impl Scene {
         let disk = Disk::read(self.dir.path(), sector);
         self.beginning = Some(Story { files, ..Story::beginning(disk, self.deeds.len()) });
         self.recording.take();
+    }
+
+    /// What happened so far went well: crashes come later.
+    pub(super) fn spare_the_past(&mut self) {
+        let beginning = self.beginning.as_mut().expect("the story has begun");
+        beginning.crashes_from = self.recording.noted();
     }
 
     /// The story since its beginning.

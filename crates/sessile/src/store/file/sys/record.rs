@@ -210,6 +210,11 @@ impl Recording {
         self.0.borrow().steps
     }
 
+    /// How much was noted since the last time.
+    pub(in super::super) fn noted(&self) -> usize {
+        self.0.borrow().log.len()
+    }
+
     /// Everything noted since the last time.
     pub(in super::super) fn take(&self) -> Vec<Call> {
         std::mem::take(&mut self.0.borrow_mut().log)
