@@ -48,9 +48,11 @@ impl SqliteStore {
         let path = url.strip_prefix("sqlite://").filter(|path| path.starts_with('/'));
         path.ok_or_else(relative)?;
         let parsed = Parsed::new(url, &["mode", "cache", "immutable", "vfs"])?;
-        let options = SqliteConnectOptions::from_str(&parsed.url).map_err(refused)?;
+        let mut options = SqliteConnectOptions::from_str(&parsed.url).map_err(refused)?;
+        if !parsed.url.contains("mode=") {
+            options = options.create_if_missing(true);
+        }
         let options = options
-            .create_if_missing(!parsed.url.contains("mode="))
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(5));
@@ -99,5 +101,33 @@ impl Driver for sqlx::Sqlite {
         };
         sqlx::raw_sql("PRAGMA synchronous = FULL").execute(connection).await?;
         Ok(Some(restore))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection, SqliteConnection};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_syncs_its_commits_and_goes_back() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        for (mode, is_raised) in [(0, true), (1, true), (2, false), (3, false)] {
+            set(&mut connection, &format!("PRAGMA synchronous = {mode}")).await;
+            let restore = sqlx::Sqlite::sync_commits(&mut connection).await.unwrap();
+            assert!(synchronous(&mut connection).await >= 2, "{mode}");
+            assert_eq!(restore.is_some(), is_raised, "{mode}");
+            set(&mut connection, restore.unwrap_or("SELECT 1")).await;
+            assert_eq!(synchronous(&mut connection).await, mode);
+        }
+    }
+
+    async fn set(connection: &mut SqliteConnection, pragma: &str) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(pragma)).execute(connection).await.unwrap();
+    }
+
+    async fn synchronous(connection: &mut SqliteConnection) -> i64 {
+        sqlx::query_scalar("PRAGMA synchronous").fetch_one(connection).await.unwrap()
     }
 }

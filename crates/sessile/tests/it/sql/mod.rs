@@ -4,5 +4,14 @@
 //! Each test makes its own and drops them. Without a server a test says that it was skipped, and
 //! fails where CI promised one.
 
+mod every_database;
 mod laws;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod outage;
 pub(crate) mod places;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod proxy;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod servers;
+#[cfg(feature = "sqlite")]
+mod sqlite;

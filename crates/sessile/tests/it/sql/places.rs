@@ -1,14 +1,16 @@
 //! Databases for one test each.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sessile::store::{self, Store};
-use sqlx::{AssertSqlSafe, Connection, raw_sql};
+use sqlx::pool::PoolOptions;
+use sqlx::{AssertSqlSafe, Connection, query_scalar, raw_sql};
 
 /// Tables of their own in some database; they go with this.
 #[derive(Debug)]
 pub(crate) struct Tables {
-    kind: Kind,
+    pub(crate) kind: Kind,
     url: String,
     pub(crate) table: String,
     /// Where the database itself is a file that goes too.
@@ -16,7 +18,7 @@ pub(crate) struct Tables {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     #[cfg(feature = "sqlite")]
     Sqlite,
     #[cfg(feature = "postgres")]
@@ -29,7 +31,9 @@ enum Kind {
 #[cfg(feature = "sqlite")]
 pub(crate) fn sqlite() -> Tables {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}/app.db", folder.path().display());
+    let file = folder.path().join("app.db");
+    std::fs::File::create(&file).unwrap();
+    let url = format!("sqlite://{}", file.display());
     Tables { kind: Kind::Sqlite, url, table: "sessile".into(), folder: Some(folder) }
 }
 
@@ -51,7 +55,8 @@ fn server(variable: &str, kind: Kind) -> Option<Tables> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let Ok(url) = std::env::var(variable) else {
         println!("skipped: {variable} names no server");
-        assert!(std::env::var_os("CI").is_none(), "CI promises a server in {variable}");
+        let ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
+        assert!(!ci, "CI promises a server in {variable}");
         return None;
     };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -62,8 +67,8 @@ fn server(variable: &str, kind: Kind) -> Option<Tables> {
 impl Tables {
     /// The database's URL with these options added.
     pub(crate) fn url(&self, options: &str) -> String {
-        let glue = if self.url.contains('?') { '&' } else { '?' };
-        format!("{}{glue}{options}", self.url)
+        let glue = if self.url.contains('?') { "&" } else { "?" };
+        format!("{}{}{options}", self.url, if options.is_empty() { "" } else { glue })
     }
 
     /// A store on these tables, as another process would have it.
@@ -72,10 +77,75 @@ impl Tables {
         store::open(&self.url(&options)).unwrap()
     }
 
+    /// A store on a pool of the application's own, with so many connections, and the SQL that makes
+    /// its tables.
+    pub(crate) fn on_own_pool(&self, connections: u32) -> (Arc<dyn Store>, String) {
+        self.on_pool(&Pool { connections, ..Pool::of(self) })
+    }
+
+    pub(crate) fn on_pool(&self, pool: &Pool) -> (Arc<dyn Store>, String) {
+        let (table, url, set) = (&self.table, &pool.url, pool.set);
+        macro_rules! store {
+            ($Store:ident, $db:ty) => {{
+                let options = PoolOptions::<$db>::new().max_connections(pool.connections);
+                let options = options.after_connect(move |connection, _| {
+                    Box::pin(async move { raw_sql(set).execute(connection).await.map(|_| ()) })
+                });
+                let store = store::$Store::new(options.connect_lazy(url).unwrap());
+                let store = store.with_table(table).unwrap().with_timeout(pool.timeout);
+                let sql = store.migration_sql();
+                (Arc::new(store), sql)
+            }};
+        }
+        match self.kind {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite => store!(SqliteStore, sqlx::Sqlite),
+            #[cfg(feature = "postgres")]
+            Kind::Postgres => store!(PostgresStore, sqlx::Postgres),
+            #[cfg(feature = "mysql")]
+            Kind::MySql => store!(MySqlStore, sqlx::MySql),
+        }
+    }
+
     /// Runs SQL past the store.
-    #[cfg_attr(not(feature = "conformance"), expect(dead_code, reason = "only laws do damage"))]
     pub(crate) async fn execute(&self, sql: String) {
-        execute(self.kind, &self.url, sql).await.unwrap();
+        execute(self.kind, &self.url(""), sql).await.unwrap();
+    }
+
+    /// The number that a query gives.
+    pub(crate) async fn number(&self, sql: String) -> i64 {
+        let (url, sql) = (self.url(""), AssertSqlSafe(sql));
+        macro_rules! number {
+            ($connection:ty) => {{
+                let mut connection = <$connection>::connect(&url).await.unwrap();
+                query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+            }};
+        }
+        match self.kind {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite => number!(sqlx::SqliteConnection),
+            #[cfg(feature = "postgres")]
+            Kind::Postgres => number!(sqlx::PgConnection),
+            #[cfg(feature = "mysql")]
+            Kind::MySql => number!(sqlx::MySqlConnection),
+        }
+    }
+}
+
+/// A pool of the application's own.
+pub(crate) struct Pool {
+    pub(crate) url: String,
+    pub(crate) connections: u32,
+    /// What every connection runs first.
+    pub(crate) set: &'static str,
+    /// How long the store waits.
+    pub(crate) timeout: Duration,
+}
+
+impl Pool {
+    pub(crate) fn of(tables: &Tables) -> Self {
+        let (url, timeout) = (tables.url(""), Duration::from_secs(10));
+        Self { url, connections: 4, set: "SELECT 1", timeout }
     }
 }
 
