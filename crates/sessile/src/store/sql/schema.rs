@@ -60,10 +60,11 @@ fn steps<D: Driver>(core: &Core<D>) -> Vec<Arc<str>> {
     D::DIALECT.schema.iter().map(|step| core.text(step)).collect()
 }
 
-/// Whether another process made the same step at the same moment: PostgreSQL's `IF NOT EXISTS` does
-/// not exclude that, and says so by a duplicate in its own catalogue.
+/// Whether another process made the same step at the same moment. PostgreSQL's `IF NOT EXISTS` does
+/// not exclude that, and says so by a duplicate of the table, of its type or in the catalogue.
 fn was_beaten(failure: &Failure) -> bool {
-    failure.is_unique_violation() || failure.was_undone() || failure.has_code(&["42P07", "23505"])
+    let duplicate = failure.is_unique_violation() || failure.has_code(&["42P07", "42710"]);
+    duplicate || failure.was_undone()
 }
 
 /// All steps as one text.

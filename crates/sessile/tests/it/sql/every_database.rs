@@ -48,6 +48,7 @@ macro_rules! on_every_database {
 on_every_database! {
     many_processes_may_make_the_tables_at_once
     the_exported_sql_makes_the_tables_and_may_run_again
+    the_exported_sql_is_the_one_in_the_docs
     a_store_without_tables_names_the_mend
     users_that_a_collation_would_confuse_are_different
     many_sweepers_remove_each_session_once
@@ -100,6 +101,13 @@ async fn the_exported_sql_makes_the_tables_and_may_run_again(tables: &Tables) {
     // A store that makes its tables finds them.
     let again = tables.store("default").load(record.id, record.used_at, Access::Read).await;
     assert_eq!(again.unwrap().unwrap().record, record);
+}
+
+async fn the_exported_sql_is_the_one_in_the_docs(tables: &Tables) {
+    let sql = tables.on_own_pool(1).1.replace(&tables.table, "sessile");
+    let name = format!("{:?}.sql", tables.kind).to_lowercase();
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sql").join(name);
+    assert_eq!(std::fs::read_to_string(&page).unwrap_or_default(), sql, "{}", page.display());
 }
 
 async fn a_store_without_tables_names_the_mend(tables: &Tables) {
