@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::names::Names;
+use crate::store::Durability;
 
 /// How one database spells what the others spell differently.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Dialect {
     pub(super) begin: &'static str,
     /// Locks the rows that a select gives, but for those that others have locked.
     pub(super) lock_rows: &'static str,
+    /// Ends a statement whose commit need not wait for the disk.
+    pub(super) unsynced: &'static str,
     /// Inserts the row of an owner, or raises its instant; takes the row's lock in any case.
     pub(super) raise: &'static str,
     /// Notes a version of the schema that may have been noted before.
@@ -41,10 +44,10 @@ const LIVE: &str = "version > 0 AND absolute_deadline > ? \
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) begin: Arc<str>,
-    pub(super) insert: Arc<str>,
+    pub(super) insert: Write,
     pub(super) load: Arc<str>,
-    pub(super) update: Arc<str>,
-    pub(super) update_locked: Arc<str>,
+    pub(super) update: Write,
+    pub(super) update_locked: Write,
     pub(super) read_back: Arc<str>,
     pub(super) set_aside: Arc<str>,
     pub(super) touch: Arc<str>,
@@ -63,9 +66,24 @@ pub(super) struct Statements {
     pub(super) unlock: Arc<str>,
 }
 
+/// A statement that writes, once for each class of durability.
+#[derive(Debug)]
+pub(super) struct Write {
+    synced: Arc<str>,
+    unsynced: Arc<str>,
+}
+
+impl Write {
+    pub(super) fn kept(&self, durability: Durability) -> Arc<str> {
+        Arc::clone(if durability > Durability::Process { &self.synced } else { &self.unsynced })
+    }
+}
+
 impl Statements {
     pub(super) fn new(dialect: &Dialect, names: &Names) -> Self {
         let text = |template: &str| dialect.text(template, names);
+        let unsynced = |template: &str| text(&format!("{template}{{unsynced}}"));
+        let write = |template: &str| Write { synced: text(template), unsynced: unsynced(template) };
         let update = "UPDATE {table} SET version = ?, used_at = {greatest}(used_at, ?), \
             idle_timeout = ?, absolute_deadline = ?, superseded = ?, owner = ?, \
             sweep_at = {least}(sweep_at, ?), record = ? \
@@ -75,7 +93,7 @@ impl Statements {
         let ids = vec!["?"; IDS_PER_STATEMENT].join(", ");
         Self {
             begin: dialect.begin.into(),
-            insert: text(
+            insert: write(
                 "INSERT INTO {table} (namespace, id, version, used_at, idle_timeout, \
                  absolute_deadline, superseded, owner, sweep_at, record) \
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -84,8 +102,8 @@ impl Statements {
                 "SELECT record, version, used_at FROM {table} \
                  WHERE namespace = ? AND id = ? AND {live}",
             ),
-            update: text(update),
-            update_locked: text(&format!(
+            update: write(update),
+            update_locked: write(&format!(
                 "{update} AND lock_token = ? AND lock_until > {{now_ms}}"
             )),
             read_back: text(
@@ -97,7 +115,7 @@ impl Statements {
                 "UPDATE {table} SET version = -1 \
                  WHERE namespace = ? AND id = ? AND version = ? AND record = ?",
             ),
-            touch: text(
+            touch: unsynced(
                 "UPDATE {table} SET used_at = {greatest}(used_at, ?) \
                  WHERE namespace = ? AND id = ? AND {live}",
             ),
@@ -116,13 +134,13 @@ impl Statements {
             ),
             remove: text(&format!("DELETE FROM {{table}} WHERE namespace = ? AND id IN ({ids})")),
             refile: text("UPDATE {table} SET sweep_at = ? WHERE namespace = ? AND id = ?"),
-            lock: text(
+            lock: unsynced(
                 "UPDATE {table} SET lock_token = ?, lock_until = {now_ms} + ? \
                  WHERE namespace = ? AND id = ? AND {live} \
                  AND (lock_until IS NULL OR lock_until <= {now_ms})",
             ),
             is_live: text("SELECT version FROM {table} WHERE namespace = ? AND id = ? AND {live}"),
-            unlock: text(
+            unlock: unsynced(
                 "UPDATE {table} SET lock_token = NULL, lock_until = NULL \
                  WHERE namespace = ? AND id = ? AND lock_token = ?",
             ),
@@ -139,7 +157,8 @@ impl Dialect {
             .replace("{greatest}", self.greatest)
             .replace("{least}", self.least)
             .replace("{now_ms}", self.now_ms)
-            .replace("{lock_rows}", self.lock_rows);
+            .replace("{lock_rows}", self.lock_rows)
+            .replace("{unsynced}", self.unsynced);
         if self.numbers_placeholders { numbered(&filled).into() } else { filled.into() }
     }
 }

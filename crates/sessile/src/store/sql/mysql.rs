@@ -77,6 +77,7 @@ impl Driver for sqlx::MySql {
         // Repeatable reads would lock the gaps between rows, and sweeps would stop logins.
         begin: "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION",
         lock_rows: " FOR UPDATE SKIP LOCKED",
+        unsynced: "",
         raise: "INSERT INTO {owners} (namespace, owner, not_before) VALUES (?, ?, ?) \
             ON DUPLICATE KEY UPDATE not_before = GREATEST(not_before, ?)",
         note_version: "INSERT IGNORE INTO {schema} (version) VALUES ({version})",

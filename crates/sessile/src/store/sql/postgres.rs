@@ -20,9 +20,12 @@ sql_store! {
     ///
     /// # Durability
     ///
-    /// Every class is kept as the server is set: with `synchronous_commit = on`, its default, all that
-    /// is acknowledged survives the loss of power, [`Durability::Power`] or not. A fail-over to a
-    /// replica that is not synchronous may forget the last moments, logouts included.
+    /// What asks for [`Durability::Power`] or more is kept as the server is set: with
+    /// `synchronous_commit = on`, its default, it survives the loss of power. [`Durability::Process`],
+    /// touches and locks commit with `synchronous_commit = off`: they survive the death of your
+    /// process, and a crash of the server may forget those of its last half second, all or none of
+    /// each. A fail-over to a replica that is not synchronous may forget the last moments, logouts
+    /// included.
     ///
     /// # Examples
     ///
@@ -82,6 +85,8 @@ impl Driver for sqlx::Postgres {
         // Every statement must see what was committed while it waited for a lock.
         begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
         lock_rows: " FOR UPDATE SKIP LOCKED",
+        // Takes effect for the transaction that this statement is part of, and costs no round trip.
+        unsynced: " RETURNING set_config('synchronous_commit', 'off', true)",
         raise: "INSERT INTO {owners} AS known (namespace, owner, not_before) VALUES (?, ?, ?) \
             ON CONFLICT (namespace, owner) DO UPDATE \
             SET not_before = GREATEST(known.not_before, ?)",

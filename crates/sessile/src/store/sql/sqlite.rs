@@ -81,6 +81,7 @@ impl Driver for sqlx::Sqlite {
         // no busy time-out helps it.
         begin: "BEGIN IMMEDIATE",
         lock_rows: "",
+        unsynced: "",
         raise: "INSERT INTO {owners} AS known (namespace, owner, not_before) VALUES (?, ?, ?) \
             ON CONFLICT (namespace, owner) DO UPDATE SET not_before = MAX(known.not_before, ?)",
         note_version: "INSERT OR IGNORE INTO {schema} (version) VALUES ({version})",

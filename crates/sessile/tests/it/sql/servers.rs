@@ -156,3 +156,20 @@ async fn heap_only(tables: &Tables, updates: i64) -> i64 {
     }
     panic!("the server never counted {updates} updates");
 }
+
+/// A save that need not wait for the disk says so for its own transaction only.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_save_without_a_sync_leaves_the_connection_as_it_was() {
+    let Some(tables) = super::places::postgres() else { return };
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
+    let pool = pool.connect(&tables.url("")).await.unwrap();
+    let store = store::PostgresStore::new(pool.clone()).with_table(&tables.table).unwrap();
+    store.migrate().await.unwrap();
+    let (now, none) = (SystemTime::now(), &mut Ticket::none());
+    let record = created(&store, record(now)).await;
+    assert!(store.touch(record.id, now, now, none).await.unwrap());
+    let show = "SHOW synchronous_commit";
+    let setting: String = sqlx::query_scalar(show).fetch_one(&pool).await.unwrap();
+    assert_eq!(setting, "on");
+}

@@ -1,7 +1,5 @@
 //! New records.
 
-use std::sync::Arc;
-
 use super::owner::admits;
 use crate::store::sql::columns::Columns;
 use crate::store::sql::core::Work;
@@ -57,7 +55,7 @@ impl Create {
             it.sweep_at,
             &it.record[..],
         ];
-        match link.execute(Arc::clone(&link.sql().insert), values).await {
+        match link.execute(link.sql().insert.kept(self.durability), values).await {
             Err(failure) if failure.is_unique_violation() => Ok(Created::Exists),
             inserted => inserted.map(|_| Created::New),
         }

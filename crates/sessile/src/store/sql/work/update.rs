@@ -51,10 +51,10 @@ impl Update {
     async fn write<D: Driver>(&self, link: &mut Link<D>, owners: Owners) -> Worked<bool> {
         let (sql, mut values) = (link.sql(), self.values(link.namespace(), owners));
         let sql = match &self.lock {
-            None => Arc::clone(&sql.update),
+            None => sql.update.kept(self.durability),
             Some(token) => {
                 values.push(Value::from(&token[..]));
-                Arc::clone(&sql.update_locked)
+                sql.update_locked.kept(self.durability)
             }
         };
         Ok(link.execute(sql, values).await? > 0)
