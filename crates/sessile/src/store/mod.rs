@@ -4,6 +4,8 @@
 pub mod file;
 mod memory;
 mod shared;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+pub mod sql;
 mod url;
 
 use std::any::Any;
@@ -19,6 +21,12 @@ use crate::token::SessionId;
 #[cfg(feature = "file")]
 pub use self::file::FileStore;
 pub use self::memory::MemoryStore;
+#[cfg(feature = "mysql")]
+pub use self::sql::MySqlStore;
+#[cfg(feature = "postgres")]
+pub use self::sql::PostgresStore;
+#[cfg(feature = "sqlite")]
+pub use self::sql::SqliteStore;
 pub use self::url::open;
 
 /// A place where records live.

@@ -2,6 +2,12 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "mysql")]
+use super::MySqlStore;
+#[cfg(feature = "postgres")]
+use super::PostgresStore;
+#[cfg(feature = "sqlite")]
+use super::SqliteStore;
 use super::{MemoryStore, Store};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -11,10 +17,18 @@ use crate::error::{Error, ErrorKind, Result};
 /// - `file:///var/lib/shop/sessions?namespace=shop&sync=data`: a `FileStore`. The path is absolute
 ///   and percent-encoded. `namespace` keeps applications apart, `sync=data` syncs every save,
 ///   `group=allow` admits a directory its group may write to, `fs=any` admits any file system.
+/// - `sqlite:///var/lib/shop/app.db`: a `SqliteStore`; the path as above.
+/// - `postgres://shop:password@db/shop`: a `PostgresStore`.
+/// - `mysql://shop:password@db/shop`: a `MySqlStore`, for MariaDB as well.
+///
+/// The three of them take `table=sessions`, `namespace=shop` and `connections=20` (at most, of this
+/// store) and hand the rest of the query on to their driver, as `sslmode=verify-full`. They are
+/// opened inside a Tokio runtime, connect when they are first used, and make their tables then.
 ///
 /// # Errors
 /// [`ErrorKind::Config`] for an unknown scheme, option or value; the message names those that are
-/// known. What else opening the store gives.
+/// known, or for a scheme whose feature is not compiled in, which it names. What else opening the
+/// store gives.
 pub fn open(url: &str) -> Result<Arc<dyn Store>> {
     let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
     let known = SCHEMES.iter().find(|(name, _)| *name == scheme);
@@ -27,8 +41,29 @@ type Open = fn(&str) -> Result<Arc<dyn Store>>;
 const SCHEMES: &[(&str, Open)] = &[
     #[cfg(feature = "file")]
     ("file", file::open),
+    #[cfg(not(feature = "file"))]
+    ("file", |_| lacks("file")),
     ("memory", memory),
+    #[cfg(feature = "mysql")]
+    ("mysql", |rest| Ok(Arc::new(MySqlStore::open_lazily(&format!("mysql:{rest}"))?))),
+    #[cfg(not(feature = "mysql"))]
+    ("mysql", |_| lacks("mysql")),
+    #[cfg(feature = "postgres")]
+    ("postgres", |rest| Ok(Arc::new(PostgresStore::open_lazily(&format!("postgres:{rest}"))?))),
+    #[cfg(not(feature = "postgres"))]
+    ("postgres", |_| lacks("postgres")),
+    #[cfg(feature = "sqlite")]
+    ("sqlite", |rest| Ok(Arc::new(SqliteStore::open_lazily(&format!("sqlite:{rest}"))?))),
+    #[cfg(not(feature = "sqlite"))]
+    ("sqlite", |_| lacks("sqlite")),
 ];
+
+/// Unused where every store is compiled in.
+#[allow(dead_code, reason = "which features are on decides")]
+fn lacks(feature: &str) -> Result<Arc<dyn Store>> {
+    let doing = format!("this program was built without the feature `{feature}` of sessile");
+    Err(Error::new(ErrorKind::Config, doing))
+}
 
 fn memory(rest: &str) -> Result<Arc<dyn Store>> {
     match rest {

@@ -14,6 +14,8 @@ mod format;
 mod observability;
 #[cfg(feature = "file")]
 mod seeds;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod sql;
 #[cfg(feature = "conformance")]
 mod stores;
 mod tidy;

@@ -14,7 +14,7 @@ use sessile::store::{MemoryStore, Store};
 /// A store, and what must live as long as it does.
 pub(crate) struct Place {
     pub(crate) store: Arc<dyn Store>,
-    _kept: Option<tempfile::TempDir>,
+    _kept: Option<Box<dyn std::any::Any + Send + Sync>>,
 }
 
 impl Place {
@@ -33,7 +33,12 @@ pub(crate) fn memory() -> Place {
 fn files() -> Place {
     let root = tempfile::tempdir().unwrap();
     let store = sessile::store::FileStore::open(root.path().join("sessions")).unwrap();
-    Place { store: Arc::new(store), _kept: Some(root) }
+    Place { store: Arc::new(store), _kept: Some(Box::new(root)) }
+}
+
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+fn tables(tables: crate::sql::places::Tables) -> Place {
+    Place { store: tables.store("engine"), _kept: Some(Box::new(tables)) }
 }
 
 /// Stamps every law into a named test per store.
@@ -51,6 +56,32 @@ macro_rules! engine_laws {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $law() {
                 super::laws::$law(&super::files()).await;
+            })*
+        }
+
+        #[cfg(feature = "sqlite")]
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::laws::$law(&super::tables(crate::sql::places::sqlite())).await;
+            })*
+        }
+
+        #[cfg(feature = "postgres")]
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                let Some(tables) = crate::sql::places::postgres() else { return };
+                super::laws::$law(&super::tables(tables)).await;
+            })*
+        }
+
+        #[cfg(feature = "mysql")]
+        mod on_mysql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                let Some(tables) = crate::sql::places::mysql() else { return };
+                super::laws::$law(&super::tables(tables)).await;
             })*
         }
     };
