@@ -3,6 +3,8 @@
 #[cfg(feature = "file")]
 pub mod file;
 mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod shared;
 mod url;
 
@@ -19,6 +21,8 @@ use crate::token::SessionId;
 #[cfg(feature = "file")]
 pub use self::file::FileStore;
 pub use self::memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 pub use self::url::open;
 
 /// A place where records live.
