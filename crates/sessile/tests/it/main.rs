@@ -10,6 +10,8 @@ mod file_kill;
 #[cfg(feature = "file")]
 mod file_store;
 mod format;
+#[cfg(all(feature = "redis", feature = "conformance"))]
+mod redis;
 #[cfg(feature = "conformance")]
 mod stores;
 mod tidy;

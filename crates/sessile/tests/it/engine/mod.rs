@@ -7,6 +7,7 @@ mod harness;
 mod laws;
 mod sweeper;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use sessile::store::{MemoryStore, Store};
@@ -14,7 +15,7 @@ use sessile::store::{MemoryStore, Store};
 /// A store, and what must live as long as it does.
 pub(crate) struct Place {
     pub(crate) store: Arc<dyn Store>,
-    _kept: Option<tempfile::TempDir>,
+    _kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
 fn memory() -> Place {
@@ -25,7 +26,12 @@ fn memory() -> Place {
 fn files() -> Place {
     let root = tempfile::tempdir().unwrap();
     let store = sessile::store::FileStore::open(root.path().join("sessions")).unwrap();
-    Place { store: Arc::new(store), _kept: Some(root) }
+    Place { store: Arc::new(store), _kept: Some(Box::new(root)) }
+}
+
+#[cfg(all(feature = "redis", feature = "conformance"))]
+fn redis(corner: crate::redis::servers::Corner) -> Place {
+    Place { store: Arc::new(corner.store("engine")), _kept: Some(Box::new(corner)) }
 }
 
 /// Stamps every law into a named test per store.
@@ -43,6 +49,24 @@ macro_rules! engine_laws {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $law() {
                 super::laws::$law(&super::files()).await;
+            })*
+        }
+
+        #[cfg(all(feature = "redis", feature = "conformance"))]
+        mod on_redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                let Some(corner) = crate::redis::servers::single() else { return };
+                super::laws::$law(&super::redis(corner)).await;
+            })*
+        }
+
+        #[cfg(all(feature = "redis", feature = "conformance"))]
+        mod on_redis_cluster {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                let Some(corner) = crate::redis::servers::cluster() else { return };
+                super::laws::$law(&super::redis(corner)).await;
             })*
         }
     };
