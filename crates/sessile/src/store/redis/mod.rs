@@ -24,15 +24,19 @@
 //! | `{prefix}:{namespace}:damaged:{id}` | a session whose bytes were damaged, for the operator | as long as it would have lived |
 //!
 //! The braces around an ID, and around prefix and namespace, are written: they choose the slot in a
-//! Cluster. A user of the server's access lists needs these keys (`~prefix:*` and `~{prefix:*`) and
-//! the commands `EVALSHA`, `EVAL`, `HMGET`, `ZRANGEBYLEX`, those that the scripts use (`+@hash
-//! +@sortedset +@keyspace +TIME`), and with `wait_replicas` `WAIT`; `CONFIG|GET` and `INFO` are asked
-//! for once and may be refused.
+//! Cluster. Where the server has access lists, this user is enough:
+//!
+//! ```text
+//! ACL SETUSER shop on >secret ~sessile:* ~{sessile:* +eval +evalsha +@hash +@sortedset +@keyspace +time +ping -@dangerous +hello +client
+//! ```
+//!
+//! With `wait_replicas` it needs `+wait` too, and in a Cluster `+cluster|slots`, `+asking` and
+//! `+readonly`. `INFO` and `CONFIG GET` are asked for once and may be refused.
 //!
 //! # Costs
 //!
 //! Loads, touches and updates are one command on one key. A creation files the session in two sorted
-//! sets first (about 200 bytes), and enters a signed-in one with its owner; a deletion strikes it out
+//! sets first (some 250 bytes), and enters a signed-in one with its owner; a deletion strikes it out
 //! behind. Clean-up reads what is due from the set, however much is stored. A page of a list reads
 //! its sessions' records whole; the list of one owner reads the IDs of all of that owner's sessions
 //! for every page.
