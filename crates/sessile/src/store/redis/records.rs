@@ -159,12 +159,12 @@ impl Shared {
     /// Ends the session if it belongs to this owner, or to anybody when there is no name.
     pub(super) async fn delete_if_owned_by(&self, owner: &str, id: SessionId) -> Result<Deleted> {
         let key = self.keys.session(id);
-        let force = if self.wait_replicas.is_some() { "1" } else { "" };
-        let arguments = [owner.as_bytes(), force.as_bytes()];
-        self.write(&scripts::DELETE, &key, &arguments, Durability::Final).await
+        self.write(&scripts::DELETE, &key, &[owner.as_bytes()], Durability::Final).await
     }
 
-    /// Runs a script that writes, and waits for the replicas where that was asked for.
+    /// Runs a script that writes, and waits for the replicas where that was asked for. A script that
+    /// found nothing to do waits too, and for all that others wrote before it: what it found may be
+    /// the work of a call whose confirmation did not come.
     pub(super) async fn write<T: FromRedisValue>(
         &self,
         script: &'static Text,

@@ -16,10 +16,16 @@ fn owner_key(corner: &Corner) -> String {
     found.expect("the owner has an index")
 }
 
-fn hash_command(name: &str, key: &str, field: impl ToString, value: Option<String>) -> Cmd {
+fn hash_command(name: &str, key: &str, field: impl ToString, value: Option<&str>) -> Cmd {
     let mut command = redis::cmd(name);
     command.arg(key).arg(field.to_string()).arg(value);
     command
+}
+
+/// An entry's value.
+fn entered_at(instant: SystemTime) -> String {
+    let since = instant.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    since.as_millis().to_string()
 }
 
 async fn listed(store: &RedisStore, owner: &Owner) -> Vec<SessionId> {
@@ -35,11 +41,10 @@ async fn ghosts_are_healed_by_a_list_when_they_are_old_and_not_before() {
     create(&store, &live).await.unwrap();
     let key = owner_key(&corner);
     let (old, young) = (record().id, record().id);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let aged =
-        |minutes: u64| Some((now - Duration::from_secs(60 * minutes)).as_millis().to_string());
+    let now = SystemTime::now();
+    let aged = |minutes: u64| entered_at(now - Duration::from_secs(60 * minutes));
     for (id, entered) in [(old, aged(11)), (young, aged(9)), (live.id, aged(1_000))] {
-        corner.command(&hash_command("HSET", &key, id, entered));
+        corner.command(&hash_command("HSET", &key, id, Some(&entered)));
     }
     for _ in 0..2 {
         assert_eq!(listed(&store, live.owner.as_ref().unwrap()).await, [live.id]);
@@ -139,9 +144,8 @@ async fn delete_owner_leaves_the_entry_of_a_login_that_is_on_its_way() {
     let known = record_of("ann");
     create(&store, &known).await.unwrap();
     let (key, on_its_way) = (owner_key(&corner), record().id);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let entered = Some(now.as_millis().to_string());
-    corner.command(&hash_command("HSET", &key, on_its_way, entered));
+    let entered = entered_at(SystemTime::now());
+    corner.command(&hash_command("HSET", &key, on_its_way, Some(&entered)));
     let owner = known.owner.clone().unwrap();
     let ended = store.delete_owner(&owner, None, SystemTime::now(), Durability::Power).await;
     assert_eq!(ended.unwrap(), 1);
@@ -157,7 +161,7 @@ async fn a_damaged_session_is_set_aside_for_the_operator() {
         let known = record();
         create(&store, &known).await.unwrap();
         let key = corner.key("damaged", known.id);
-        corner.command(&hash_command("HSET", &key, field, Some("garbage".to_owned())));
+        corner.command(&hash_command("HSET", &key, field, Some("garbage")));
         let later = SystemTime::now() + Duration::from_secs(60);
         let refused = load(&store, known.id).await;
         let swept = store.delete_expired(later + DAY, 100).await.unwrap();

@@ -238,7 +238,8 @@ async fn a_node_of_a_cluster_asks_to_be_named_as_one() {
     assert!(matches!(refused.kind(), ErrorKind::Unavailable | ErrorKind::Config), "{refused:?}");
 }
 
-async fn replicated(replicas: u32) -> Option<(Own, Own, RedisStore)> {
+/// A primary and its replica.
+async fn replicated() -> Option<(Own, Own)> {
     let (primary, replica) = (own::server(&[])?, own::server(&[])?);
     replica.ask::<String>(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
     let begun = Instant::now();
@@ -246,14 +247,19 @@ async fn replicated(replicas: u32) -> Option<(Own, Own, RedisStore)> {
         assert!(begun.elapsed() < Duration::from_secs(20), "the replica does not come");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    Some((primary, replica))
+}
+
+/// A store whose logouts are confirmed by one replica.
+fn confirmed_store(primary: &Own) -> RedisStore {
     let builder = RedisStore::builder(&primary.url()).timeout(TIMEOUT);
-    let store = builder.wait_replicas(replicas, Duration::from_millis(300)).open().unwrap();
-    Some((primary, replica, store))
+    builder.wait_replicas(1, Duration::from_millis(300)).open().unwrap()
 }
 
 #[tokio::test]
 async fn a_logout_is_acknowledged_when_the_replicas_have_it() {
-    let Some((_primary, replica, store)) = replicated(1).await else { return };
+    let Some((primary, replica)) = replicated().await else { return };
+    let store = confirmed_store(&primary);
     let (one, two) = (record_of("ann"), record_of("ann"));
     for record in [&one, &two] {
         create(&store, record).await.unwrap();
@@ -267,24 +273,27 @@ async fn a_logout_is_acknowledged_when_the_replicas_have_it() {
     assert_eq!(replica.ask::<i64>(&key), 0);
 }
 
-/// The second call finds nothing to delete and must still wait for the first one's deletion.
+/// The second call, by another process, finds nothing to delete and must still wait for the first
+/// one's deletion.
 #[tokio::test]
 async fn a_logout_that_no_replica_confirms_fails_however_often_it_is_asked_for() {
-    let Some((_primary, replica, store)) = replicated(1).await else { return };
+    let Some((primary, replica)) = replicated().await else { return };
+    let (store, other) = (confirmed_store(&primary), confirmed_store(&primary));
     let known = record_of("ann");
     create(&store, &known).await.unwrap();
-    replica.ask::<String>("DEBUG SLEEP 0");
+    let client = redis::Client::open(replica.url()).unwrap();
     let asleep = std::thread::spawn(move || {
-        replica.ask::<String>("DEBUG SLEEP 3");
-        replica
+        let mut sleep = redis::cmd("DEBUG");
+        sleep.arg("SLEEP").arg(3);
+        sleep.query::<()>(&mut client.get_connection().unwrap()).unwrap();
     });
     tokio::time::sleep(Duration::from_millis(200)).await;
-    for _ in 0..2 {
-        let refused = delete(&store, known.id).await.unwrap_err();
+    for store in [&store, &other] {
+        let refused = delete(store, known.id).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
     }
     assert_eq!(load(&store, known.id).await.unwrap(), None, "it is gone here");
-    let replica = asleep.join().unwrap();
-    assert!(!delete(&store, known.id).await.unwrap(), "and now it is confirmed");
+    asleep.join().unwrap();
+    assert!(!delete(&other, known.id).await.unwrap(), "and now it is confirmed");
     assert_eq!(replica.ask::<i64>(&format!("EXISTS sessile:default:s:{{{}}}", known.id)), 0);
 }

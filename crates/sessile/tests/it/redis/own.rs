@@ -72,6 +72,7 @@ impl Own {
             .arg("--dir")
             .arg(self.dir.path())
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
     }
 
