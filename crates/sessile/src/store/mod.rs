@@ -3,6 +3,8 @@
 #[cfg(feature = "file")]
 pub mod file;
 mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod shared;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub mod sql;
@@ -21,6 +23,8 @@ use crate::token::SessionId;
 #[cfg(feature = "file")]
 pub use self::file::FileStore;
 pub use self::memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 #[cfg(feature = "mysql")]
 pub use self::sql::MySqlStore;
 #[cfg(feature = "postgres")]

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::MySqlStore;
 #[cfg(feature = "postgres")]
 use super::PostgresStore;
+#[cfg(feature = "redis")]
+use super::RedisStore;
 #[cfg(feature = "sqlite")]
 use super::SqliteStore;
 use super::{MemoryStore, Store};
@@ -24,6 +26,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// The three of them take `table=sessions`, `namespace=shop` and `connections=20` (at most, of this
 /// store) and hand the rest of the query on to their driver, as `sslmode=verify-full`. They are
 /// opened inside a Tokio runtime, connect when they are first used, and make their tables then.
+/// - `redis://user:password@host:port/database`, `rediss://…` for TLS (feature `redis-tls`),
+///   `redis+unix:///run/redis.sock`, `redis+cluster://user:password@host:port,host:port`: a
+///   `RedisStore`, which connects when it is first used. `prefix` and `namespace` name its keys,
+///   `wait_replicas=1` has one replica confirm a logout first, `protocol=resp2` is for old servers.
 ///
 /// # Errors
 /// [`ErrorKind::Config`] for an unknown scheme, option or value; the message names those that are
@@ -56,7 +62,32 @@ const SCHEMES: &[(&str, Open)] = &[
     ("sqlite", |rest| Ok(Arc::new(SqliteStore::open_lazily(&format!("sqlite:{rest}"))?))),
     #[cfg(not(feature = "sqlite"))]
     ("sqlite", |_| lacks("sqlite")),
+    #[cfg(feature = "redis")]
+    ("redis", |rest| redis("redis", rest)),
+    #[cfg(not(feature = "redis"))]
+    ("redis", |_| lacks("redis")),
+    #[cfg(feature = "redis")]
+    ("redis+cluster", |rest| redis("redis+cluster", rest)),
+    #[cfg(not(feature = "redis"))]
+    ("redis+cluster", |_| lacks("redis")),
+    #[cfg(feature = "redis")]
+    ("redis+unix", |rest| redis("redis+unix", rest)),
+    #[cfg(not(feature = "redis"))]
+    ("redis+unix", |_| lacks("redis")),
+    #[cfg(feature = "redis-tls")]
+    ("rediss", |rest| redis("rediss", rest)),
+    #[cfg(not(feature = "redis-tls"))]
+    ("rediss", |_| lacks("redis-tls")),
+    #[cfg(feature = "redis-tls")]
+    ("rediss+cluster", |rest| redis("rediss+cluster", rest)),
+    #[cfg(not(feature = "redis-tls"))]
+    ("rediss+cluster", |_| lacks("redis-tls")),
 ];
+
+#[cfg(feature = "redis")]
+fn redis(scheme: &str, rest: &str) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(RedisStore::builder(&format!("{scheme}:{rest}")).open()?))
+}
 
 /// Unused where every store is compiled in.
 #[allow(dead_code, reason = "which features are on decides")]
@@ -168,6 +199,38 @@ mod tests {
         assert!(refusal("file:///tmp/x?colour=red").contains("namespace, sync, group, fs"));
         assert!(refusal("file:///tmp/x?sync=always").contains("data"));
         assert!(refusal("").contains("unknown store"));
+    }
+
+    #[test]
+    #[cfg(not(feature = "redis"))]
+    fn a_redis_store_that_is_not_compiled_in_names_its_feature() {
+        for url in ["redis://host/", "redis+cluster://host:7000", "redis+unix:///run/redis.sock"] {
+            assert!(refusal(url).contains("feature `redis`"), "{url}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "redis")]
+    fn a_redis_store_opens_by_its_url_without_asking_the_server() {
+        for scheme in ["redis", "redis+cluster"] {
+            let url = format!("{scheme}://ann:secret@192.0.2.1:1/?namespace=shop&wait_replicas=1");
+            let store = open(&url).unwrap();
+            assert_eq!(store.namespace(), "shop");
+            assert!(!format!("{store:?}").contains("secret"), "{store:?}");
+        }
+        assert!(refusal("redis://host/?colour=red").contains("namespace, prefix, wait_replicas"));
+        assert!(refusal("redis://host/?wait_replicas=all").contains("number"));
+        assert!(refusal("redis://host/?namespace=a:b").contains("namespace"));
+        assert!(refusal("redis:host").contains("redis://"));
+        assert!(open("redis+unix:///run/redis.sock?prefix=shop").is_ok());
+    }
+
+    #[test]
+    #[cfg(not(feature = "redis-tls"))]
+    fn tls_that_is_not_compiled_in_names_its_feature() {
+        for url in ["rediss://host/", "rediss+cluster://host:7000"] {
+            assert!(refusal(url).contains("feature `redis-tls`"), "{url}");
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ mod file_kill;
 mod file_store;
 mod format;
 mod observability;
+#[cfg(all(feature = "redis", feature = "conformance"))]
+mod redis;
 #[cfg(feature = "file")]
 mod seeds;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]

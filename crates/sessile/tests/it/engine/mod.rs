@@ -7,6 +7,7 @@ pub(crate) mod harness;
 mod laws;
 mod sweeper;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use sessile::store::{MemoryStore, Store};
@@ -14,7 +15,7 @@ use sessile::store::{MemoryStore, Store};
 /// A store, and what must live as long as it does.
 pub(crate) struct Place {
     pub(crate) store: Arc<dyn Store>,
-    _kept: Option<Box<dyn std::any::Any + Send + Sync>>,
+    _kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Place {
@@ -39,6 +40,11 @@ fn files() -> Place {
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 fn tables(tables: crate::sql::places::Tables) -> Place {
     Place { store: tables.store("engine"), _kept: Some(Box::new(tables)) }
+}
+
+#[cfg(all(feature = "redis", feature = "conformance"))]
+fn redis(corner: crate::redis::servers::Corner) -> Place {
+    Place { store: Arc::new(corner.store("engine")), _kept: Some(Box::new(corner)) }
 }
 
 /// Stamps every law into a named test per store.
@@ -82,6 +88,24 @@ macro_rules! engine_laws {
             async fn $law() {
                 let Some(tables) = crate::sql::places::mysql() else { return };
                 super::laws::$law(&super::tables(tables)).await;
+            })*
+        }
+
+        #[cfg(all(feature = "redis", feature = "conformance"))]
+        mod on_redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                let Some(corner) = crate::redis::servers::single() else { return };
+                super::laws::$law(&super::redis(corner)).await;
+            })*
+        }
+
+        #[cfg(all(feature = "redis", feature = "conformance"))]
+        mod on_redis_cluster {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                let Some(corner) = crate::redis::servers::cluster() else { return };
+                super::laws::$law(&super::redis(corner)).await;
             })*
         }
     };

@@ -1,0 +1,17 @@
+//! Every law of stores, on one server and on a Cluster.
+
+use super::servers;
+
+mod single {
+    sessile::conformance_laws!(match super::servers::single() {
+        Some(place) => place,
+        None => return,
+    });
+}
+
+mod cluster {
+    sessile::conformance_laws!(match super::servers::cluster() {
+        Some(place) => place,
+        None => return,
+    });
+}
