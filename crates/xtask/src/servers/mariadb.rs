@@ -10,7 +10,7 @@ const FIRST: &str = "CREATE DATABASE sessile;\n\
     GRANT ALL ON sessile.* TO sessile@'127.0.0.1';\n";
 
 /// A new server with one database and one user.
-pub(super) fn start() -> Result<(String, Running), String> {
+pub(super) fn start() -> Result<(String, Vec<Running>), String> {
     let install = program(&["mariadb-install-db"], "mariadb-server")?;
     let mariadbd = program(&["mariadbd"], "mariadb-server")?;
     let user = User::named("mysql")?;
@@ -25,5 +25,5 @@ pub(super) fn start() -> Result<(String, Running), String> {
     server.arg(format!("--pid-file={}", folder.join("pid"))).arg(format!("--init-file={first}"));
     server.args(["--max-connections=300", "--innodb-flush-log-at-trx-commit=0"]);
     let running = Running::start(&mut server, "ready for connections", "TERM", folder)?;
-    Ok((format!("mysql://sessile:sessile@127.0.0.1:{port}/sessile"), running))
+    Ok((format!("mysql://sessile:sessile@127.0.0.1:{port}/sessile"), vec![running]))
 }

@@ -3,6 +3,7 @@
 
 mod mariadb;
 mod postgres;
+mod redis;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -20,16 +21,20 @@ use crate::shell::{command, run};
 pub(crate) struct Server {
     pub(crate) variable: &'static str,
     pub(crate) url: String,
-    /// What stops it when this is dropped; `None` for a server that was there before.
-    _running: Option<Running>,
+    /// What stops it when this is dropped; none for a server that was there before.
+    _running: Vec<Running>,
 }
 
 /// What is started, and how.
-type Start = fn() -> Result<(String, Running), String>;
+type Start = fn() -> Result<(String, Vec<Running>), String>;
 
 /// The servers by the variables in which tests look for them.
-const SERVERS: [(&str, Start); 2] =
-    [("SESSILE_TEST_POSTGRES", postgres::start), ("SESSILE_TEST_MYSQL", mariadb::start)];
+const SERVERS: [(&str, Start); 4] = [
+    ("SESSILE_TEST_POSTGRES", postgres::start),
+    ("SESSILE_TEST_MYSQL", mariadb::start),
+    ("SESSILE_TEST_REDIS", redis::start),
+    ("SESSILE_TEST_REDIS_CLUSTER", redis::start_cluster),
+];
 
 /// Starts what is not named by the environment already. Gives each server, or why it is missing.
 pub(crate) fn start() -> Vec<Result<Server, String>> {
@@ -38,11 +43,11 @@ pub(crate) fn start() -> Vec<Result<Server, String>> {
 
 fn server(variable: &'static str, start: Start) -> Result<Server, String> {
     if let Ok(url) = std::env::var(variable) {
-        return Ok(Server { variable, url, _running: None });
+        return Ok(Server { variable, url, _running: Vec::new() });
     }
     let (url, running) = start().map_err(|why| format!("no server for {variable}: {why}"))?;
     eprintln!("{variable}={url}");
-    Ok(Server { variable, url, _running: Some(running) })
+    Ok(Server { variable, url, _running: running })
 }
 
 /// Whom a server runs as. Those of databases refuse to run as root.

@@ -7,7 +7,7 @@ use crate::needs;
 use crate::shell::{find, run};
 
 /// A new cluster with one user and no password: it listens on loopback, as long as the tests run.
-pub(super) fn start() -> Result<(String, Running), String> {
+pub(super) fn start() -> Result<(String, Vec<Running>), String> {
     let (initdb, postgres) = programs()?;
     let user = User::named("postgres")?;
     let (folder, port) = (Folder::new("postgres", &user)?, free_port()?);
@@ -19,7 +19,7 @@ pub(super) fn start() -> Result<(String, Running), String> {
     server.args(["-c", "max_connections=300", "-c", "fsync=off"]);
     let ready = "ready to accept connections";
     let running = Running::start(&mut server, ready, "INT", folder)?;
-    Ok((format!("postgres://sessile@127.0.0.1:{port}/postgres"), running))
+    Ok((format!("postgres://sessile@127.0.0.1:{port}/postgres"), vec![running]))
 }
 
 /// Debian keeps the server's programs off the path, one folder per version.
