@@ -39,6 +39,7 @@ on_every_server! {
     a_server_that_says_nothing_is_unavailable_in_time
     an_answer_that_is_lost_is_an_error_and_nothing_is_torn
     an_exhausted_pool_is_unavailable
+    work_that_takes_too_long_leaves_no_transaction_open
 }
 
 const TIMEOUT: Duration = Duration::from_millis(400);
@@ -139,4 +140,27 @@ async fn an_exhausted_pool_is_unavailable(tables: &Tables) {
     assert!(hanging.await.unwrap().is_err());
     proxy.set(Network::Works);
     assert!(store.load(id, now, Access::Read).await.unwrap().is_some());
+}
+
+async fn work_that_takes_too_long_leaves_no_transaction_open(tables: &Tables) {
+    let pool = Pool { connections: 1, timeout: TIMEOUT, ..Pool::of(tables) };
+    let (store, sql) = tables.on_pool(&pool);
+    tables.execute(sql).await;
+    let now = SystemTime::now();
+    let mut login = record(now);
+    (login.owner, login.login_began_at) = (Some(Owner::new("ann").unwrap()), Some(now));
+    let login = created(&*store, login).await;
+    let other = format!("BEGIN; UPDATE {}_owners SET not_before = -1", tables.table);
+    let other = tables.begin(other).await;
+    let mut late = login.clone();
+    late.id = record(now).id;
+    let refused = store.create(&late, Durability::Power).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    drop(other);
+    // Within a transaction that nobody ends, this would be seen by nobody else.
+    let (next, none) = (next_of(&login), &mut Ticket::none());
+    let saved = store.update(&next, login.version, Durability::Process, none).await;
+    assert_eq!(saved.unwrap(), Updated::Written);
+    let seen = tables.store("default").load(login.id, now, Access::Read).await.unwrap();
+    assert_eq!(seen.unwrap().record, next);
 }

@@ -112,6 +112,27 @@ impl Tables {
         execute(self.kind, &self.url(""), sql).await.unwrap();
     }
 
+    /// Runs SQL that begins a transaction, which ends when this is dropped.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    pub(crate) async fn begin(&self, sql: String) -> Box<dyn std::any::Any + Send> {
+        let (url, sql) = (self.url(""), raw_sql(AssertSqlSafe(sql)));
+        macro_rules! begin {
+            ($connection:ty) => {{
+                let mut connection = <$connection>::connect(&url).await.unwrap();
+                sql.execute(&mut connection).await.unwrap();
+                Box::new(connection)
+            }};
+        }
+        match self.kind {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite => begin!(sqlx::SqliteConnection),
+            #[cfg(feature = "postgres")]
+            Kind::Postgres => begin!(sqlx::PgConnection),
+            #[cfg(feature = "mysql")]
+            Kind::MySql => begin!(sqlx::MySqlConnection),
+        }
+    }
+
     /// The number that a query gives.
     pub(crate) async fn number(&self, sql: String) -> i64 {
         let (url, sql) = (self.url(""), AssertSqlSafe(sql));
