@@ -110,7 +110,8 @@ impl Address {
         ClusterClient::builder(self.nodes.clone())
             .retries(0)
             .connection_timeout(CONNECT_WITHIN)
-            .response_timeout(patience)
+            // Ours comes first.
+            .response_timeout(2 * patience)
             .use_protocol(self.nodes[0].redis_settings().protocol())
             .tcp_settings(tcp_settings())
             .build()
@@ -142,8 +143,22 @@ fn node(url: &str, protocol: Option<&str>) -> Result<ConnectionInfo> {
         }
     };
     let info = url.into_connection_info().map_err(fault)?;
+    #[cfg(feature = "redis-tls")]
+    choose_cryptography(info.addr());
     let settings = info.redis_settings().clone().set_protocol(protocol);
     Ok(info.set_redis_settings(settings).set_tcp_settings(tcp_settings()))
+}
+
+/// Where an application links two implementations, the TLS library panics unless one was chosen: its
+/// own choice stands, and ours is made where it made none.
+#[cfg(feature = "redis-tls")]
+fn choose_cryptography(addr: &ConnectionAddr) {
+    if matches!(addr, ConnectionAddr::TcpTls { .. })
+        && rustls::crypto::CryptoProvider::get_default().is_none()
+    {
+        // Somebody else may have chosen in between, which is as good.
+        _ = rustls::crypto::ring::default_provider().install_default();
+    }
 }
 
 fn tcp_settings() -> TcpSettings {

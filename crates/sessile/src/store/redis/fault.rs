@@ -19,7 +19,12 @@ fn meaning(error: &RedisError) -> (ErrorKind, &'static str) {
     use ErrorKind::{Config, Unavailable};
     match error.kind() {
         redis::ErrorKind::AuthenticationFailed => (Config, CREDENTIALS),
-        redis::ErrorKind::InvalidClientConfig => (Config, "the Redis URL cannot be used"),
+        redis::ErrorKind::InvalidClientConfig => {
+            (Config, "the Redis URL cannot be used; rediss:// needs the feature `redis-tls`")
+        }
+        redis::ErrorKind::RESP3NotSupported => {
+            (Config, "the Redis server is older than 6.0: add protocol=resp2 to its URL")
+        }
         redis::ErrorKind::Io => (Unavailable, "the Redis server cannot be reached"),
         redis::ErrorKind::ClusterConnectionNotFound => {
             (Unavailable, "no node of the Redis Cluster that holds this slot can be reached")

@@ -24,23 +24,24 @@ impl Shared {
     ) -> Result<Page> {
         let mut page = Filling::new(now, limit, None);
         let mut after = after.map_or_else(|| "-".to_owned(), behind);
+        let at_once = at_once(limit);
         loop {
-            let ids = self.ids_from(&after).await?;
+            let ids = self.ids_from(&after, at_once).await?;
             let records = self.read_many(&known(&ids)).await?;
             for (_, raw) in &records {
                 page.offer(raw);
             }
             match ids.last() {
-                Some(last) if !page.is_full() && ids.len() == AT_ONCE => after = behind(last),
+                Some(last) if !page.is_full() && ids.len() == at_once => after = behind(last),
                 _ => return Ok(page.done()),
             }
         }
     }
 
-    async fn ids_from(&self, from: &str) -> Result<Vec<String>> {
+    async fn ids_from(&self, from: &str, count: usize) -> Result<Vec<String>> {
         let key = self.keys.all();
         let mut range = redis::cmd("ZRANGEBYLEX");
-        range.arg(&key).arg(from).arg("+").arg("LIMIT").arg(0).arg(AT_ONCE);
+        range.arg(&key).arg(from).arg("+").arg("LIMIT").arg(0).arg(count);
         self.server.command(&key, range).await
     }
 
@@ -56,7 +57,7 @@ impl Shared {
         ids.retain(|id| Some(*id) > after);
         let mut page = Filling::new(now, limit, Some(owner));
         let mut absent = Vec::new();
-        for ids in ids.chunks(AT_ONCE) {
+        for ids in ids.chunks(at_once(limit)) {
             let records = self.read_many(ids).await?;
             for (id, raw) in &records {
                 page.offer(raw);
@@ -115,6 +116,11 @@ impl<'a> Filling<'a> {
         let next = sessions.last().map(|last| last.id).filter(|_| self.more);
         Page::new(sessions, next)
     }
+}
+
+/// How many records to read for a page: those it holds, and one more to know whether there is one.
+fn at_once(limit: usize) -> usize {
+    limit.saturating_add(1).min(AT_ONCE)
 }
 
 /// The range that begins behind this member.

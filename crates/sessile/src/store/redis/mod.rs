@@ -43,6 +43,7 @@
 
 mod address;
 mod check;
+mod cluster;
 mod due;
 mod face;
 mod fault;

@@ -1,24 +1,17 @@
 //! One question and its answer: connections that come back by themselves, within bounded time.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::ConnectionManager;
-use redis::cluster::ClusterClient;
-use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{Route, SingleNodeRoutingInfo, SlotAddr};
-use redis::{Cmd, ConnectionInfo, FromRedisValue, Pipeline, RedisError, RedisResult, Value};
-use tokio::sync::OnceCell;
-use tokio::time::{sleep, timeout};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, Value};
+use tokio::time::timeout;
 
 use super::address::Address;
+use super::cluster::{Cluster, or_refusal};
 use super::fault::{fault, no_answer, strange_reply};
 use super::scripts::Text;
 use crate::error::Result;
-
-/// How long to wait before a command follows a slot that moves.
-const FOLLOW_AFTER: Duration = Duration::from_millis(20);
 
 /// A server, or a Cluster of them, with one connection that all tasks share.
 ///
@@ -30,20 +23,13 @@ pub(super) struct Server {
     patience: Duration,
     /// Made at first use, inside a runtime; forgotten when it hangs.
     single: Mutex<Option<ConnectionManager>>,
-    cluster: OnceCell<ClusterConnection>,
-    /// Nodes that take over slots, by address.
-    asked: Mutex<HashMap<String, ConnectionManager>>,
+    cluster: Arc<Cluster>,
 }
 
 impl Server {
     pub(super) fn new(address: Address, patience: Duration) -> Self {
-        Self {
-            address,
-            patience,
-            single: Mutex::default(),
-            cluster: OnceCell::new(),
-            asked: Mutex::default(),
-        }
+        let cluster = Arc::new(Cluster::new(address.clone(), patience));
+        Self { address, patience, single: Mutex::default(), cluster }
     }
 
     /// Runs a script on the slot of its first key.
@@ -99,9 +85,7 @@ impl Server {
         } else {
             self.ask_single(question).await
         };
-        // A refusal inside the answer is a refusal of the question.
-        let answers = answers?.into_iter().map(Value::extract_error);
-        answers.collect::<RedisResult<_>>().map_err(Unanswered::Refused)
+        Ok(or_refusal(answers?)?)
     }
 
     async fn ask_single(&self, question: Pipeline) -> Result<Vec<Value>, Unanswered> {
@@ -131,68 +115,13 @@ impl Server {
     }
 
     async fn ask_cluster(&self, key: &str, question: Pipeline) -> Result<Vec<Value>, Unanswered> {
-        let asked = async {
-            let connect = || async { self.connect_cluster().await };
-            let mut cluster = self.cluster.get_or_try_init(connect).await?.clone();
-            self.follow(&mut cluster, key, &question).await
-        };
-        Ok(timeout(self.patience, asked).await.map_err(|_| Unanswered::Late)??)
-    }
-
-    async fn connect_cluster(&self) -> RedisResult<ClusterConnection> {
-        let client: ClusterClient = self.address.cluster_client(self.patience)?;
-        client.get_async_connection().await
-    }
-
-    /// Asks the node that holds the slot, and follows the slot when it moves. The client's own
-    /// retries are off: they would also repeat what may have been carried out.
-    async fn follow(
-        &self,
-        cluster: &mut ClusterConnection,
-        key: &str,
-        question: &Pipeline,
-    ) -> RedisResult<Vec<Value>> {
-        let slot = Route::with_key(key, SlotAddr::Master);
-        loop {
-            let node = SingleNodeRoutingInfo::SpecificNode(slot);
-            let answer = cluster.route_pipeline(question.clone(), 0, question.len(), node).await;
-            let refusal = match answer.map(refusal_in) {
-                Err(refusal) | Ok(Err(refusal)) => refusal,
-                Ok(Ok(answers)) => return Ok(answers),
-            };
-            match refusal.kind() {
-                redis::ErrorKind::Server(redis::ServerErrorKind::Ask) => {
-                    match self.ask_node(&refusal, question).await.and_then(refusal_in) {
-                        Err(again) if is_on_the_move(&again) => sleep(FOLLOW_AFTER).await,
-                        answer => return answer,
-                    }
-                }
-                _ if is_on_the_move(&refusal) => sleep(FOLLOW_AFTER).await,
-                _ => return Err(refusal),
-            }
+        let answer = timeout(self.patience, self.cluster.ask(key, &question)).await;
+        if answer.as_ref().map_or(true, |answer| answer.as_ref().is_err_and(RedisError::is_timeout))
+        {
+            // A node that hangs tells nobody that another has taken its slots over.
+            self.cluster.renew();
         }
-    }
-
-    /// Asks the node that takes the slot over and may not be known to the client yet.
-    async fn ask_node(&self, refusal: &RedisError, question: &Pipeline) -> RedisResult<Vec<Value>> {
-        let (node, _) = refusal.redirect_node().ok_or_else(|| refusal.clone())?;
-        let mut manager = self.manager_of(node)?;
-        let mut asking = Pipeline::with_capacity(question.len() + 1);
-        asking.cmd("ASKING");
-        for command in question.cmd_iter() {
-            asking.add_command(command.clone());
-        }
-        manager.send_packed_commands(&asking, 1, question.len()).await
-    }
-
-    fn manager_of(&self, node: &str) -> RedisResult<ConnectionManager> {
-        let mut asked = locked(&self.asked);
-        if let Some(manager) = asked.get(node) {
-            return Ok(manager.clone());
-        }
-        let info: ConnectionInfo = self.address.node(node)?;
-        let manager = Address::manager(info)?;
-        Ok(asked.entry(node.to_owned()).or_insert(manager).clone())
+        Ok(answer.map_err(|_| Unanswered::Late)??)
     }
 
     fn error_of(&self, unanswered: Unanswered) -> crate::Error {
@@ -226,22 +155,12 @@ fn is_unknown_script(refusal: &RedisError) -> bool {
     refusal.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript)
 }
 
-/// Whether the node did nothing because the slot is, or will soon be, another's.
-fn is_on_the_move(refusal: &RedisError) -> bool {
-    use redis::ServerErrorKind::{Ask, Moved, ReadOnly, TryAgain};
-    matches!(refusal.kind(), redis::ErrorKind::Server(Ask | Moved | ReadOnly | TryAgain))
-}
-
-fn refusal_in(answers: Vec<Value>) -> RedisResult<Vec<Value>> {
-    answers.into_iter().map(Value::extract_error).collect()
-}
-
 fn parsed<T: FromRedisValue>(answers: Vec<Value>) -> Result<T> {
     let answer = answers.into_iter().next().ok_or_else(strange_reply)?;
     T::from_redis_value(answer).map_err(|error| strange_reply().with_source(error))
 }
 
 /// Locks a mutex whose guarded steps cannot panic half-way, so that poison means nothing.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -208,6 +208,27 @@ fn finish_key(nodes: &Nodes, key: &str) {
     assert_eq!(moved, "OK");
 }
 
+/// A primary that hangs breaks no connection: the others elect its replica, and the store finds it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_hangs_is_given_up_for_its_replica() {
+    let Some(nodes) = cluster() else { return };
+    let store = nodes.store().timeout(Duration::from_secs(1)).open().unwrap();
+    let records: Vec<_> = (0..12).map(|_| record_of("ann")).collect();
+    for record in &records {
+        create(&store, record).await.unwrap();
+    }
+    nodes.0[0].signal("-STOP");
+    let begun = Instant::now();
+    for record in &records {
+        while let Err(error) = load(&store, record.id).await {
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            assert!(begun.elapsed() < Duration::from_secs(30), "no recovery: {error:?}");
+        }
+        assert!(delete(&store, record.id).await.unwrap());
+    }
+    println!("all slots were served again {:?} after a primary hung", begun.elapsed());
+}
+
 /// A namespace whose own slot lies on this node.
 fn namespace_on(node: &Own) -> String {
     let is_here = |name: &String| {

@@ -93,6 +93,13 @@ impl Own {
         }
     }
 
+    /// Sends a signal to it, as `kill` names it.
+    pub(crate) fn signal(&self, signal: &str) {
+        let process = self.process.as_ref().expect("it runs");
+        let sent = Command::new("kill").args([signal, &process.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
     pub(crate) fn try_ask(&self, command: &redis::Cmd) -> redis::RedisResult<redis::Value> {
         command.query(&mut Client::open(self.url())?.get_connection()?)
     }
