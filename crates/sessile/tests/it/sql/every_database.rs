@@ -52,6 +52,7 @@ on_every_database! {
     a_store_without_tables_names_the_mend
     users_that_a_collation_would_confuse_are_different
     many_sweepers_remove_each_session_once
+    logins_ends_saves_and_sweeps_of_one_user_do_not_deadlock
     what_was_used_is_put_back_in_line
     a_login_by_update_is_refused_after_the_end_of_all_sessions
     dropped_requests_leave_the_only_connection_usable
@@ -232,4 +233,37 @@ async fn a_damaged_record_is_set_aside_and_kept(tables: &Tables) {
     assert_eq!(tables.number(aside).await, -1);
     let swept = store.delete_expired(now + IDLE, 10).await.unwrap();
     assert_eq!(swept.removed, [(damaged.id, None)]);
+}
+
+/// Each of them locks more than one row, in an order that is not the others'.
+async fn logins_ends_saves_and_sweeps_of_one_user_do_not_deadlock(tables: &Tables) {
+    let (now, ann) = (SystemTime::now(), Owner::new("ann").unwrap());
+    let mut tasks = JoinSet::new();
+    for task in 0..6 {
+        tasks.spawn(busy(tables.store("shop"), ann.clone(), now, task));
+    }
+    tasks.join_all().await;
+    let store = tables.store("shop");
+    store.delete_owner(&ann, None, now + 2 * IDLE, Durability::Process).await.unwrap();
+    assert!(store.list(Scope::All, now, None, 10).await.unwrap().sessions.is_empty());
+}
+
+async fn busy(store: Arc<dyn Store>, ann: Owner, now: SystemTime, task: u32) {
+    for round in 0..20 {
+        let began_at = now + Duration::from_millis(round);
+        let login = record_of(&ann, began_at);
+        store.create(&login, Durability::Process).await.unwrap();
+        let mut next = login.clone();
+        (next.version, next.owner) = (login.version.next(), None);
+        if task > 0 {
+            next.owner = Some(ann.clone());
+        }
+        let none = &mut Ticket::none();
+        store.update(&next, login.version, Durability::Process, none).await.unwrap();
+        match task {
+            1 | 2 => drop(store.delete_owner(&ann, None, now, Durability::Process).await.unwrap()),
+            3 | 4 => drop(store.delete_expired(now + 2 * IDLE, 10).await.unwrap()),
+            _ => drop(store.delete(login.id, Durability::Process).await.unwrap()),
+        }
+    }
 }
