@@ -9,7 +9,7 @@ usage: cargo xtask bench [options]
 
   --dir PATH      measure in a new folder below PATH (default: the system's temporary folder)
   --loop          measure on a fresh ext4 image with default options, mounted for this run (root)
-  --rounds N      rounds of 64 operations each (default 200)
+  --rounds N      rounds of 64 operations of each kind (default 200)
   --sessions N    how many sessions the large store of the last table holds (default 100000)
   --check         fail when a ratio is over its limit
 ";

@@ -12,9 +12,6 @@ use crate::Outcome;
 use crate::floor::Floor;
 use crate::store::StoreSide;
 
-/// How many operations of one kind run in a row.
-const BATCH: usize = 64;
-
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
@@ -43,6 +40,11 @@ impl Op {
 
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|op| op.name() == name)
+    }
+
+    /// How many run in a row. What waits for a disk twice takes hundreds of times as long as the rest.
+    fn batch(self) -> usize {
+        if self == Self::Rotate { 8 } else { 64 }
     }
 
     /// How far above its floor the design allows it, where it says.
@@ -84,9 +86,9 @@ async fn all_rounds(dir: PathBuf, rounds: usize) -> Outcome<Vec<Times>> {
             let store_first = coin.flip();
             for turn in [store_first, !store_first] {
                 if turn {
-                    store.batch(*op, BATCH, of_store).await?;
+                    store.batch(*op, op.batch(), of_store).await?;
                 } else {
-                    floor.batch(*op, BATCH, of_floor)?;
+                    floor.batch(*op, op.batch(), of_floor)?;
                 }
             }
         }

@@ -9,19 +9,21 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use sessile::metrics::{Count, Timed};
 use sessile::store::Store;
 use sessile::{Config, CrossSiteLayer, Owner, SessionId, Sessions};
 
 use crate::disk::Disk;
 use crate::ending::Ending;
 use crate::events::Events;
+use crate::meter::{self, Meter};
 use crate::own_client::OwnClient;
 use crate::pages::devices::Device;
 use crate::pages::inside::StoredFile;
 use crate::{api, guard, site};
 
 /// What all requests share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) sessions: Sessions,
     pub(crate) events: Events,
@@ -31,6 +33,8 @@ pub(crate) struct App {
     pub(crate) plug: Option<Ending>,
     /// Where records are files.
     pub(crate) disk: Option<Disk>,
+    /// Where numbers come together.
+    pub(crate) meter: Option<Meter>,
 }
 
 impl App {
@@ -41,9 +45,10 @@ impl App {
         address: SocketAddr,
     ) -> sessile::Result<Self> {
         let events = Events::default();
-        let sessions =
-            Sessions::builder(store).config(config).subscriber(events.clone()).build()?;
-        Ok(Self { sessions, events, own_client: OwnClient::of(address), plug: None, disk: None })
+        let sessions = Sessions::builder(Timed::new(store)).config(config);
+        let sessions = sessions.subscriber(events.clone()).subscriber(Count::new()).build()?;
+        let own_client = OwnClient::of(address);
+        Ok(Self { sessions, events, own_client, plug: None, disk: None, meter: None })
     }
 
     /// The cookie's name as it travels.
@@ -98,6 +103,7 @@ pub(crate) fn router(app: App) -> Router {
         .nest("/api", api)
         .merge(site)
         .route("/style.css", get(site::style))
+        .route("/metrics", get(meter::metrics))
         .layer(from_fn(guard::strict_headers))
         .with_state(app)
 }

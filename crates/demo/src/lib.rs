@@ -18,6 +18,7 @@ mod fragile;
 mod guard;
 mod keys;
 mod lifeline;
+mod meter;
 mod options;
 mod own_client;
 mod pages;

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::thread;
 
-use sessile::store::FileStore;
+use sessile::store::{FileStore, Store};
 use sessile::{Config, CookieConfig};
 
 use crate::Failure;
@@ -12,7 +13,8 @@ use crate::app::{self, App};
 use crate::disk::Disk;
 use crate::ending::{End, Ending, kill_myself};
 use crate::lifeline::Lifeline;
-use crate::options::Options;
+use crate::meter::Meter;
+use crate::options::{Options, StoreUrl};
 use crate::signals::Stop;
 
 /// Serves on `listener` until this process is told to stop; calls `ready` once it answers.
@@ -37,13 +39,18 @@ pub(crate) async fn run(
 }
 
 fn open(options: &Options, address: SocketAddr) -> Result<App, Failure> {
-    let url = options.store()?;
+    let meter = Meter::install()?;
+    let (store, disk) = open_store(&options.store()?)?;
+    tokio::spawn(meter.clone().keep(Arc::clone(&store)));
+    Ok(App { disk, meter: Some(meter), ..App::new(store, config(options), address)? })
+}
+
+fn open_store(url: &StoreUrl) -> sessile::Result<(Arc<dyn Store>, Option<Disk>)> {
     if url.directory().is_none() {
-        return Ok(App::new(sessile::store::open(url.as_str())?, config(options), address)?);
+        return Ok((sessile::store::open(url.as_str())?, None));
     }
-    let store = FileStore::open_url(url.as_str())?;
-    let disk = Some(Disk::of(store.clone()));
-    Ok(App { disk, ..App::new(store, config(options), address)? })
+    let files = FileStore::open_url(url.as_str())?;
+    Ok((Arc::new(files.clone()), Some(Disk::of(files))))
 }
 
 /// Answers requests until the end is wished, and those under way a little longer.

@@ -553,7 +553,11 @@ mod tests {
         assert_eq!(refusal(&bytes.clone().into()), ErrorKind::Corrupt);
         let check = xxh3_64(&bytes[..48]);
         bytes[48..56].copy_from_slice(&check.to_le_bytes());
-        assert_eq!(refusal(&bytes.into()), ErrorKind::NewerFormat);
+        assert_eq!(refusal(&bytes.clone().into()), ErrorKind::NewerFormat);
+        bytes[4] = 0;
+        let check = xxh3_64(&bytes[..48]);
+        bytes[48..56].copy_from_slice(&check.to_le_bytes());
+        assert_eq!(refusal(&bytes.into()), ErrorKind::Corrupt, "there was no format 0");
     }
 
     #[test]
@@ -574,7 +578,18 @@ mod tests {
     #[test]
     fn a_deadline_shows_without_decoding() {
         let at = |secs| UNIX_EPOCH + Duration::from_secs(secs);
-        let mut record = Record { login_began_at: Some(at(1)), ..record() };
+        let bare = record();
+        let began = Record { login_began_at: Some(at(1)), ..bare.clone() };
+        let proven = Record { authenticated_at: Some(at(2)), ..began.clone() };
+        for mut record in [bare, began, proven] {
+            assert_deadlines_show(&mut record);
+        }
+        assert_eq!(deadline(&Bytes::from_static(&[0; 40]), |_| None), None);
+    }
+
+    #[cfg(feature = "file")]
+    fn assert_deadlines_show(record: &mut Record) {
+        let at = |secs| UNIX_EPOCH + Duration::from_secs(secs);
         for (idle, absolute, noted, ends) in [
             (None, 60, None, 60),
             (Some(10), 60, None, 10),
@@ -583,11 +598,10 @@ mod tests {
         ] {
             record.idle_timeout = idle.map(Duration::from_secs);
             record.absolute_deadline = at(absolute);
-            let body = encode_body(&record, UNIX_EPOCH).unwrap();
-            let front = Bytes::from(body).slice(..DEADLINE_BYTES_MAX);
+            let body = Bytes::from(encode_body(record, UNIX_EPOCH).unwrap());
+            let front = body.slice(..DEADLINE_BYTES_MAX.min(body.len()));
             assert_eq!(deadline(&front, |_| noted.map(at)), Some(at(ends)));
         }
-        assert_eq!(deadline(&Bytes::from_static(&[0; 40]), |_| None), None);
     }
 
     #[test]

@@ -340,6 +340,12 @@ impl CookieConfig {
             "`same_site = none` needs `secure`",
         )?;
         refuse(!self.path.starts_with('/') || !attribute(&self.path), "`cookie.path` is no path")?;
+        let lengths = [self.path.len(), self.domain.as_deref().map_or(0, str::len)];
+        refuse(
+            lengths.iter().any(|length| *length > 1_024),
+            "`cookie.path` or `cookie.domain` is \
+            over 1,024 bytes, which browsers ignore (RFC 6265bis, 5.6)",
+        )?;
         let domain = self.domain.as_deref().is_none_or(|name| !name.is_empty() && attribute(name));
         refuse(!domain, "`cookie.domain` is no domain name")
     }
@@ -515,7 +521,11 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        let wrong: [fn(&mut Config); 19] = [
+        let wrong: [fn(&mut Config); 20] = [
+            |c| {
+                c.cookie = CookieConfig::plain_http("a");
+                c.cookie.path = format!("/{}", "a".repeat(1_024));
+            },
             |c| c.rotate_every = Some(Duration::from_secs(59)),
             |c| c.keys_max = 0,
             |c| c.nesting_max = 101,

@@ -7,10 +7,14 @@ mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod cookie;
+#[cfg(all(any(doc, doctest), feature = "axum", feature = "file"))]
+pub mod docs;
 mod engine;
 mod error;
 mod event;
 mod expiry;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod plan;
 mod record;
 mod session;

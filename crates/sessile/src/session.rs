@@ -141,8 +141,15 @@ impl Session {
     }
 
     /// Takes the messages noted by [`flash`](Self::flash); each is given once.
+    ///
+    /// One that a parallel request notes meanwhile stays for the next to look.
     pub fn flashes(&self) -> Result<Vec<String>> {
-        Ok(self.take(FLASHES)?.unwrap_or_default())
+        let texts = self.get(FLASHES)?.unwrap_or_default();
+        if !texts.is_empty() {
+            let given = texts.clone();
+            self.update(FLASHES, move |texts| without(texts.unwrap_or_default(), &given))?;
+        }
+        Ok(texts)
     }
 
     /// Logs an owner in: a new session ID, a new secret, new deadlines.
@@ -242,7 +249,7 @@ impl Session {
     /// kept winning, [`ErrorKind::Unavailable`] when the store fails. What was to be written is
     /// dropped.
     pub async fn commit(&self) -> Result<()> {
-        self.slot.commit().await
+        self.slot.traced_commit().await
     }
 
     /// Holds the session so that no other request that asks for it this way runs until this one is
@@ -393,6 +400,16 @@ mod sealed {
     impl Sealed for &str {}
     impl Sealed for &String {}
     impl<T: ?Sized> Sealed for super::Key<T> {}
+}
+
+/// What is left of `texts` when each of `given` is taken out once.
+fn without(mut texts: Vec<String>, given: &[String]) -> Vec<String> {
+    for text in given {
+        if let Some(at) = texts.iter().position(|have| have == text) {
+            texts.remove(at);
+        }
+    }
+    texts
 }
 
 const FLASHES: Key<Vec<String>> = Key::new("sessile.flashes");

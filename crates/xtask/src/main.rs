@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod features;
 mod needs;
+mod servers;
 mod shell;
 mod tally;
 mod test;

@@ -48,7 +48,8 @@ fn create_venv(system: &Path, folder: &Path) -> Outcome {
     create().or_else(|_| install("python3-venv").and_then(|()| create()))
 }
 
-fn install(package: &str) -> Outcome {
+/// Installs a package of Debian, where that is ours to do.
+pub(crate) fn install(package: &str) -> Outcome {
     may_install().map_err(|why| format!("{package} is missing and {why}"))?;
     refresh_once()?;
     let words = ["install", "--yes", "--no-install-recommends", package];
@@ -72,7 +73,7 @@ fn may_install() -> Result<(), &'static str> {
 }
 
 /// On Linux our own process belongs to whom we are; elsewhere there is no apt-get anyway.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }

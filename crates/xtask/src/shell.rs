@@ -59,6 +59,12 @@ pub(crate) fn run_lines(command: &mut Command, mut each: impl FnMut(&str)) -> Ou
     finished(command, status)
 }
 
+/// What it prints.
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|why| format!("{command:?}: {why}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// Whether it runs and succeeds, without a word.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());

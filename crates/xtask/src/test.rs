@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::needs::{self, Browser};
+use crate::servers::{self, Server};
 use crate::shell::{Outcome, cargo, command, is_ci, root, run, run_lines, target_dir};
 use crate::tally::Tally;
 
@@ -13,10 +14,12 @@ const BROWSER_TEST: &str = "crates/demo/tests/browser";
 pub(crate) fn everything() -> Outcome {
     let mut tally = Tally::default();
     tool(&mut tally, "strace", "the tests that count system calls");
-    cargo_test(&mut tally, &["--workspace", "--all-features"]);
+    let servers = database_servers(&mut tally);
+    cargo_test(&mut tally, &["--workspace", "--all-features"], &servers);
     for manifest in own_workspaces(&root()) {
-        cargo_test(&mut tally, &["--manifest-path", &manifest.to_string_lossy()]);
+        cargo_test(&mut tally, &["--manifest-path", &manifest.to_string_lossy()], &servers);
     }
+    drop(servers);
     browser_test(&mut tally);
     println!("{tally}");
     if tally.failed() == 0 { Ok(()) } else { Err("a test failed".into()) }
@@ -28,16 +31,24 @@ fn tool(tally: &mut Tally, name: &str, what: &str) {
     }
 }
 
+/// The servers that could be had; they stop when they are dropped.
+fn database_servers(tally: &mut Tally) -> Vec<Server> {
+    let started = servers::start().into_iter();
+    started.filter_map(|server| server.map_err(|why| missing(tally, why)).ok()).collect()
+}
+
 /// What is missing is skipped on a laptop and fails where CI promised it.
 fn missing(tally: &mut Tally, why: String) {
     if is_ci() { tally.step(tally.failed(), Err(why)) } else { tally.skip(why) }
 }
 
-fn cargo_test(tally: &mut Tally, which: &[&str]) {
+fn cargo_test(tally: &mut Tally, which: &[&str], servers: &[Server]) {
     let before = tally.failed();
     let mut words = vec!["test", "--no-fail-fast"];
     words.extend(which);
-    let outcome = run_lines(&mut cargo(&words), |line| tally.cargo_line(line));
+    let mut tests = cargo(&words);
+    tests.envs(servers.iter().map(|server| (server.variable, &server.url)));
+    let outcome = run_lines(&mut tests, |line| tally.cargo_line(line));
     tally.step(before, outcome);
 }
 

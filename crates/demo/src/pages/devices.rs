@@ -17,6 +17,8 @@ pub(crate) struct Device {
     pub(crate) user_agent: Option<String>,
     pub(crate) signed_in_at: SystemTime,
     pub(crate) used_at: SystemTime,
+    /// Whether its cookie outlives the browser.
+    pub(crate) remembered: bool,
 }
 
 impl From<sessile::Device> for Device {
@@ -27,6 +29,7 @@ impl From<sessile::Device> for Device {
             this: device.current,
             signed_in_at: session.authenticated_at.unwrap_or(session.created_at),
             used_at: session.used_at,
+            remembered: session.persistent,
             user_agent: session.user_agent,
         }
     }
@@ -52,7 +55,11 @@ fn row(device: &Device, now: SystemTime) -> Markup {
     html! {
         li {
             div {
-                h3 { (name) @if device.this { " " span.tag { "this browser" } } }
+                h3 {
+                    (name)
+                    @if device.this { " " span.tag { "this browser" } }
+                    @if device.remembered { " " span.tag.plain { "remembered" } }
+                }
                 p.small.muted {
                     "signed in " (words::ago(device.signed_in_at, now))
                     " · last used " (words::ago(device.used_at, now))
@@ -104,6 +111,7 @@ mod tests {
             user_agent: Some("Firefox/128.0 (X11; Linux)".into()),
             signed_in_at: UNIX_EPOCH,
             used_at: UNIX_EPOCH + Duration::from_secs(3600),
+            remembered: false,
         }
     }
 
@@ -120,6 +128,13 @@ mod tests {
         assert!(page.contains(&format!("value=\"{}\"", "02".repeat(16))));
         assert!(page.contains("End all others"));
         assert!(page.contains("signed in 1 h ago · last used just now"));
+    }
+
+    #[test]
+    fn a_browser_that_is_remembered_is_marked() {
+        let remembered = Device { remembered: true, ..device(false, 2) };
+        let page = shown(&[device(true, 1), remembered]);
+        assert_eq!(page.matches(">remembered<").count(), 1);
     }
 
     #[test]

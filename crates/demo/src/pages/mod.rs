@@ -5,6 +5,7 @@ pub(crate) mod devices;
 pub(crate) mod home;
 pub(crate) mod inside;
 pub(crate) mod sign_in;
+pub(crate) mod step_up;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -122,7 +123,8 @@ fn footer() -> Markup {
             p {
                 "Demo only: signing in without a password, Pull the plug, 40 at once, the view "
                 "inside and the JSON under " code { "/api/" } ". The sessions are the real thing, "
-                "kept by the library as it is."
+                "kept by the library as it is. What this process counted is at "
+                a href="/metrics" { "/metrics" } "."
             }
         }
     }

@@ -62,9 +62,13 @@ pub(crate) fn card() -> Markup {
             }
             form.field method="post" action="/sign-in" {
                 label for="name" { "Any name" }
-                div.row {
-                    input #name name="name" required maxlength=(NAME_CHARS_MAX) autocomplete="username"
-                        autocapitalize="none" spellcheck="false";
+                input #name name="name" required maxlength=(NAME_CHARS_MAX) autocomplete="username"
+                    autocapitalize="none" spellcheck="false";
+                div.row.apart {
+                    label.check {
+                        input type="checkbox" name="remember" value="yes";
+                        "Remember me for 30 days"
+                    }
                     button { "Sign in" }
                 }
             }

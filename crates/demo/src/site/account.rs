@@ -1,7 +1,7 @@
 //! Signing in and out, and the devices of whoever is signed in.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::Form;
 use axum::extract::{Request, State};
@@ -11,14 +11,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::Markup;
 use serde::Deserialize;
-use sessile::{Session, SessionHandle, SessionId, SignedIn};
+use sessile::{Login, Session, SessionHandle, SessionId, SignedIn};
 
 use super::frame;
 use crate::app::App;
 use crate::keys::USER;
 use crate::pages::sign_in::Why;
 use crate::pages::{self, Place};
-use crate::words;
 
 /// A cookie that opens nothing. It tells a browser whose session was ended from one that never
 /// signed in, so that the former is told why it is asked to sign in again, once.
@@ -29,6 +28,10 @@ mod hint {
 
     pub(super) const ADD: HeaderValue =
         HeaderValue::from_static("sessile-demo-signed-in=1; Path=/; HttpOnly; SameSite=Lax");
+    /// For as long as a browser is remembered, 30 days.
+    pub(super) const ADD_REMEMBERED: HeaderValue = HeaderValue::from_static(
+        "sessile-demo-signed-in=1; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax",
+    );
     pub(super) const REMOVE: HeaderValue = HeaderValue::from_static(
         "sessile-demo-signed-in=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax",
     );
@@ -51,6 +54,9 @@ pub(super) async fn ended_elsewhere(request: Request, next: Next) -> sessile::Re
     Ok(next.run(request).await)
 }
 
+/// How long a browser is remembered that asks for it, used or not.
+const REMEMBERED_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// A name somebody signs in by.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
@@ -70,16 +76,23 @@ impl TryFrom<String> for Name {
 #[derive(Deserialize)]
 pub(super) struct SignIn {
     name: Name,
+    /// There when the box is ticked; browsers send nothing for one that is not.
+    remember: Option<String>,
 }
 
 pub(super) async fn sign_in(
     session: Session,
-    Form(SignIn { name: Name(name) }): Form<SignIn>,
+    Form(SignIn { name: Name(name), remember }): Form<SignIn>,
 ) -> sessile::Result<impl IntoResponse> {
-    session.login(name.as_str())?;
+    let login = Login::new(&name);
+    let (login, hint) = match remember {
+        Some(_) => (login.remember_for(REMEMBERED_FOR), hint::ADD_REMEMBERED),
+        None => (login, hint::ADD),
+    };
+    session.login(login)?;
     session.insert(USER, &name)?;
     session.flash(&format!("You are signed in as {name}."))?;
-    Ok(([(SET_COOKIE, hint::ADD)], Redirect::to("/")))
+    Ok(([(SET_COOKIE, hint)], Redirect::to("/")))
 }
 
 pub(super) async fn sign_out(session: Session) -> sessile::Result<impl IntoResponse> {
@@ -117,16 +130,6 @@ pub(super) async fn end(
 ) -> sessile::Result<Redirect> {
     let ended = app.sessions.revoke(owner, id).await?;
     session.flash(if ended { "That session is ended." } else { "It had ended already." })?;
-    Ok(Redirect::to("/devices"))
-}
-
-pub(super) async fn end_others(
-    State(app): State<Arc<App>>,
-    SignedIn(owner): SignedIn,
-    session: Session,
-) -> sessile::Result<Redirect> {
-    let ended = app.sessions.revoke_all(owner, session.id()).await?;
-    session.flash(&format!("{} ended.", words::count(ended, "other session")))?;
     Ok(Redirect::to("/devices"))
 }
 

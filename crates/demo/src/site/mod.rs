@@ -3,6 +3,7 @@
 mod account;
 mod home;
 mod inside;
+mod step_up;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +31,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/basket/empty", post(home::empty))
         .route("/devices", get(account::devices))
         .route("/devices/end", post(account::end))
-        .route("/devices/end-others", post(account::end_others))
+        .route("/devices/end-others", post(step_up::end_others))
+        .route("/devices/confirm", get(step_up::ask).post(step_up::confirm))
         .route("/inside", get(inside::inside))
         .route("/inside/thief", post(inside::thief))
         .route("/sign-out", post(account::sign_out))

@@ -1,9 +1,12 @@
+use std::time::{Duration, SystemTime};
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use sessile::Config;
+use sessile::store::MemoryStore;
+use sessile::{Config, ManualClock, Sessions};
 use tower::ServiceExt;
 
 use crate::app::{App, router};
@@ -24,8 +27,16 @@ struct Answer {
 impl Browser {
     fn new(store: &Fragile) -> Self {
         let address = ([127, 0, 0, 1], 9).into();
-        let app = App::new(store.clone(), Config::default(), address).unwrap();
+        Self::before(App::new(store.clone(), Config::default(), address).unwrap())
+    }
+
+    fn before(app: App) -> Self {
         Self { app: router(app), cookies: Vec::new() }
+    }
+
+    /// Another browser before the same application.
+    fn another(&self) -> Self {
+        Self { app: self.app.clone(), cookies: Vec::new() }
     }
 
     async fn get(&mut self, path: &str) -> Answer {
@@ -125,6 +136,8 @@ async fn every_form_is_answered_with_a_page_to_look_at() {
         ("/basket/empty", "", "/"),
         ("/sign-in", "name=ann", "/"),
         ("/devices/end", "id=00000000000000000000000000000000", "/devices"),
+        ("/devices/end-others", "", "/devices/confirm"),
+        ("/devices/confirm", "password=x", "/devices"),
         ("/devices/end-others", "", "/devices"),
         ("/inside/thief", "", "/inside#thief"),
         ("/sign-out", "", "/signed-out"),
@@ -144,12 +157,83 @@ async fn a_form_that_makes_no_sense_changes_nothing() {
         ("/sign-in", "name=", 422),
         ("/sign-in", "name=++", 422),
         ("/devices/end", "id=..", 401),
+        ("/devices/end-others", "", 401),
+        ("/devices/confirm", "password=x", 401),
         ("/plug", "", 404),
     ] {
         let answer = browser.post(path, form).await;
         assert_eq!(answer.status, status, "{path} {form}");
         assert!(answer.body.contains("<h1>"), "{path}");
         assert!(browser.cookies.is_empty(), "{path}");
+    }
+}
+
+/// The application on a clock that is moved by hand.
+fn app_at(clock: &ManualClock) -> App {
+    let address = ([127, 0, 0, 1], 9).into();
+    let sessions = Sessions::builder(MemoryStore::new()).clock(clock.clone()).build().unwrap();
+    let app = App::new(MemoryStore::new(), Config::default(), address).unwrap();
+    App { sessions, ..app }
+}
+
+#[tokio::test]
+async fn ending_all_others_is_confirmed_first_and_again_after_five_minutes() {
+    let clock = ManualClock::starting_at(SystemTime::now());
+    let mut here = Browser::before(app_at(&clock));
+    let mut there = here.another();
+    for browser in [&mut here, &mut there] {
+        browser.post("/sign-in", "name=ann").await;
+    }
+    let asked = here.post("/devices/end-others", "").await;
+    assert_eq!(asked.headers[LOCATION], "/devices/confirm");
+    assert!(here.get("/devices/confirm").await.body.contains("Confirm that it is you"));
+    assert_eq!(here.post("/devices/confirm", "password=").await.status, 422);
+    assert!(there.get("/").await.body.contains(">ann<"), "nothing ended yet");
+
+    let before = here.cookies.clone();
+    here.post("/devices/confirm", "password=anything").await;
+    assert_ne!(here.cookies, before, "who confirms gets a new secret");
+    assert!(here.get("/devices").await.body.contains("1 other session ended."));
+    assert_eq!(there.get("/").await.status, 401);
+
+    for (passed, to) in [(299, "/devices"), (2, "/devices/confirm")] {
+        clock.advance(Duration::from_secs(passed));
+        let answer = here.post("/devices/end-others", "").await;
+        assert_eq!(answer.headers[LOCATION], to, "after {passed} more seconds");
+    }
+}
+
+#[tokio::test]
+async fn a_confirmation_that_cannot_be_saved_ends_nothing() {
+    let disk = Fragile::new();
+    let mut here = Browser::new(&disk);
+    let mut there = here.another();
+    for browser in [&mut here, &mut there] {
+        browser.post("/sign-in", "name=ann").await;
+    }
+    disk.set_full(true);
+    let refused = here.post("/devices/confirm", "password=x").await;
+    assert!(refused.status == 503 && refused.body.contains(NOT_SAVED));
+    disk.set_full(false);
+    assert!(there.get("/").await.body.contains(">ann<"));
+}
+
+#[tokio::test]
+async fn who_asks_to_be_remembered_is_for_thirty_days() {
+    for (form, remembered) in [("name=ann", false), ("name=ann&remember=yes", true)] {
+        let clock = ManualClock::starting_at(SystemTime::now());
+        let mut browser = Browser::before(app_at(&clock));
+        let answer = browser.post("/sign-in", form).await;
+        let sets: Vec<_> = answer.headers.get_all(SET_COOKIE).iter().collect();
+        assert_eq!(sets.len(), 2, "the session and the hint");
+        for set in sets {
+            let lasts = set.to_str().unwrap().contains("Max-Age=2592000");
+            assert_eq!(lasts, remembered, "{form}: {set:?}");
+        }
+        let marked = browser.get("/devices").await.body.contains(">remembered<");
+        assert_eq!(marked, remembered, "{form}");
+        clock.advance(Duration::from_secs(29 * 24 * 60 * 60));
+        assert_eq!(browser.get("/devices").await.status == 200, remembered, "{form}");
     }
 }
 

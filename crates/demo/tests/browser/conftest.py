@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -135,11 +136,22 @@ class Browser:
         with self.next_page():
             self.driver.find_element(By.XPATH, path).click()
 
-    def sign_in(self, name):
-        field = self.driver.find_element(By.ID, "name")
-        field.send_keys(name)
+    def sign_in(self, name, remember=False):
+        if remember:
+            self.driver.find_element(By.NAME, "remember").click()
+        self.type_into("name", name)
+
+    def type_into(self, field, text):
+        """Types into the field of this ID, and sends its form."""
+        field = self.driver.find_element(By.ID, field)
+        field.send_keys(text)
         with self.next_page():
             field.send_keys(Keys.ENTER)
+
+    def cookie_days(self):
+        """How many days each cookie is kept that outlives the browser."""
+        ends = [cookie.get("expiry") for cookie in self.driver.get_cookies()]
+        return [(end - time.time()) / 86_400 for end in ends if end]
 
     @contextmanager
     def next_page(self):

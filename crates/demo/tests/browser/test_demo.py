@@ -2,7 +2,7 @@
 
 import re
 
-PAGES = ["/", "/devices", "/inside", "/signed-out", "/no-such-page"]
+PAGES = ["/", "/devices", "/devices/confirm", "/inside", "/signed-out", "/no-such-page"]
 
 
 def test_each_visit_counts(browser):
@@ -91,10 +91,53 @@ def test_a_device_that_was_ended_is_signed_out_at_its_next_click(browsers):
     assert "signed in as ann" in there.text(".flash"), "no loop"
     there.click("Devices")
     there.click("End all others")
+    assert there.text("h1") == "Confirm that it is you"
+    there.picture("confirm")
+    there.type_into("password", "anything")
+    assert there.text(".flash") == "1 other session ended."
     here.click("Home")
     assert here.text("h1") == "You are signed out here"
     here.click("Go on without signing in")
     assert here.visits() == 1, "said once, then a fresh start"
+
+
+def test_a_confirmation_is_good_for_the_next_minutes(browsers):
+    here, there = browsers(), browsers()
+    here.open()
+    here.sign_in("dora")
+    here.open("/devices/confirm")
+    here.type_into("password", "anything")
+    assert here.text(".flash") == "0 other sessions ended."
+    there.open()
+    there.sign_in("dora")
+    here.click("Devices")
+    here.click("End all others")
+    assert here.text(".flash") == "1 other session ended.", "not asked again"
+
+
+def test_a_remembered_browser_has_a_cookie_that_outlives_it(browser):
+    browser.open()
+    browser.sign_in("finn")
+    assert browser.cookie_days() == [], "both end with the browser"
+    browser.click("Sign out")
+    browser.sign_in("finn", remember=True)
+    days = browser.cookie_days()
+    assert len(days) == 2 and all(29.9 < left < 30.1 for left in days), days
+    browser.click("Home")
+    assert "without use" not in browser.text(".facts")
+    browser.click("Devices")
+    assert browser.texts(".list .tag") == ["this browser", "remembered"]
+    browser.picture("remembered")
+
+
+def test_what_was_counted_is_there_for_prometheus(browser):
+    browser.open()
+    browser.sign_in("gwen")
+    browser.click("/metrics")
+    metrics = browser.text()
+    assert re.search(r'^sessile_events_total{event="logged_in"} [1-9]', metrics, re.M), metrics
+    assert re.search(r'^sessile_store_seconds_count{operation="load",outcome="found"}', metrics, re.M)
+    assert "gwen" not in metrics
 
 
 def test_a_signed_in_browser_keeps_its_session_over_a_restart(browser, demo):
@@ -173,7 +216,7 @@ def test_dark_is_dark_and_light_is_light(browser):
 def test_the_keyboard_reaches_everything_in_reading_order(browser):
     browser.open()
     reached = []
-    for _ in range(14):
+    for _ in range(17):
         browser.driver.switch_to.active_element.send_keys("\ue004")
         reached.append(browser.driver.switch_to.active_element.text or "field")
         outline = browser.computed("getComputedStyle(document.activeElement).outlineStyle")
@@ -181,7 +224,7 @@ def test_the_keyboard_reaches_everything_in_reading_order(browser):
     assert reached == (
         ["Skip to the content", "sessile", "Home", "Devices", "Inside", "Pull the plug"]
         + ["Send 40 at once", "+ Anemone", "+ Barnacle", "+ Coral", "+ Mussel", "+ Oyster"]
-        + ["+ Sponge", "field"]
+        + ["+ Sponge", "field", "field", "Sign in", "/metrics"]
     )
 
 

@@ -310,7 +310,7 @@ impl Engine {
     async fn reissue(&self, new: Record, data: Data) -> Result<Record> {
         plan::check_size(&data, &self.config)?;
         let next = plan::with_data(&new, new.version.next(), data);
-        let durability = self.config.security_durability;
+        let durability = self.config.final_durability();
         let mut ticket = Ticket::none();
         let updated = self.store.update(&next, new.version, durability, &mut ticket).await;
         match updated.map_err(|error| self.failed(error))? {

@@ -1,8 +1,11 @@
 //! One request and its response: the whole interface for a framework's adapter.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
+use tracing::field::display;
+use tracing::{Instrument, debug_span};
 
 use super::{Mode, Slot};
 use crate::error::Result;
@@ -59,10 +62,21 @@ impl Exchange {
         } else {
             self.slot.keep_fresh();
         }
-        let committed = self.slot.commit().await;
+        let committed = self.slot.traced_commit().await;
         self.slot.write_headers(headers);
         self.slot.engine().release(self.slot.close()).await;
         committed
+    }
+}
+
+impl Slot {
+    /// Commits inside a span, which bears the ID the session had before: a login's new one is in the
+    /// event.
+    pub(crate) async fn traced_commit(&self) -> Result<()> {
+        let id = || self.with_record(|record| display(record.id));
+        let span = debug_span!(target: "sessile", "sessile.commit", session = id());
+        // Pinned here, since a future this large is slow to move into the instrumented one.
+        pin!(self.commit()).instrument(span).await
     }
 }
 

@@ -1,9 +1,11 @@
 //! Finding the session that a request's tokens open: look up, judge, note the use.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::time::{Instant, sleep};
+use tracing::{Instrument, Span, debug_span};
 
 use super::standing::{Live, Mode, Standing};
 use super::{Engine, Visitor};
@@ -39,7 +41,9 @@ impl Engine {
         let mut standing = Standing::Nobody;
         for token in tokens {
             let hash = token.secret().hash(self.store.namespace());
-            match self.look_up(token.id(), &hash, mode).await {
+            // Pinned here, since a future this large is slow to move into the instrumented one.
+            let look_up = pin!(self.look_up(token.id(), &hash, mode));
+            match look_up.instrument(load_span(token.id())).await {
                 Ok(Found::Nothing) => {}
                 Ok(Found::Superseded) => standing = Standing::Superseded,
                 Ok(Found::Live(loaded, authority)) => {
@@ -171,7 +175,8 @@ impl Engine {
     /// Asks the store whether `live` is still a live session that its holder may use.
     pub(super) async fn still_opens(&self, live: &Live) -> Result<bool> {
         let now = self.now();
-        let loaded = self.store.load(live.record.id, now, Access::Read).await;
+        let id = live.record.id;
+        let loaded = self.store.load(id, now, Access::Read).instrument(load_span(id)).await;
         let Some(loaded) = loaded.map_err(|error| self.failed(error))? else { return Ok(false) };
         let opens = match &live.hash {
             Some(hash) => {
@@ -207,4 +212,9 @@ impl Engine {
             self.notify(&Event::CookiesNotReturned);
         }
     }
+}
+
+/// The span of a look-up. It costs nothing unless somebody asked for spans of this level.
+fn load_span(id: SessionId) -> Span {
+    debug_span!(target: "sessile", "sessile.load", session = %id)
 }

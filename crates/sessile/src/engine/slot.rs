@@ -109,6 +109,12 @@ impl Slot {
         if io.mode >= Some(mode) {
             return Ok(());
         }
+        // From reading to writing is no reason to load again: the commit expects this version.
+        if io.mode == Some(Mode::Read) && mode == Mode::Write {
+            io.mode = Some(mode);
+            self.state().writes = true;
+            return Ok(());
+        }
         // Going up: what the lower mode held goes first, so that we never wait for ourselves.
         self.engine.release(std::mem::take(&mut io.ticket)).await;
         let (standing, ticket) =
@@ -257,6 +263,8 @@ impl Slot {
             Standing::Nobody | Standing::Superseded => {}
         }
         state.drop_wishes();
+        // A token that an earlier commit of this request would have set opens nothing by now.
+        state.cookie = None;
         state.logs_out = true;
         Ok(())
     }

@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "mysql")]
+use super::MySqlStore;
+#[cfg(feature = "postgres")]
+use super::PostgresStore;
 #[cfg(feature = "redis")]
 use super::RedisStore;
+#[cfg(feature = "sqlite")]
+use super::SqliteStore;
 use super::{MemoryStore, Store};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -13,6 +19,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// - `file:///var/lib/shop/sessions?namespace=shop&sync=data`: a `FileStore`. The path is absolute
 ///   and percent-encoded. `namespace` keeps applications apart, `sync=data` syncs every save,
 ///   `group=allow` admits a directory its group may write to, `fs=any` admits any file system.
+/// - `sqlite:///var/lib/shop/app.db`: a `SqliteStore`; the path as above.
+/// - `postgres://shop:password@db/shop`: a `PostgresStore`.
+/// - `mysql://shop:password@db/shop`: a `MySqlStore`, for MariaDB as well.
+///
+/// The three of them take `table=sessions`, `namespace=shop` and `connections=20` (at most, of this
+/// store) and hand the rest of the query on to their driver, as `sslmode=verify-full`. They are
+/// opened inside a Tokio runtime, connect when they are first used, and make their tables then.
 /// - `redis://user:password@host:port/database`, `rediss://…` for TLS (feature `redis-tls`),
 ///   `redis+unix:///run/redis.sock`, `redis+cluster://user:password@host:port,host:port`: a
 ///   `RedisStore`, which connects when it is first used. `prefix` and `namespace` name its keys,
@@ -34,7 +47,21 @@ type Open = fn(&str) -> Result<Arc<dyn Store>>;
 const SCHEMES: &[(&str, Open)] = &[
     #[cfg(feature = "file")]
     ("file", file::open),
+    #[cfg(not(feature = "file"))]
+    ("file", |_| lacks("file")),
     ("memory", memory),
+    #[cfg(feature = "mysql")]
+    ("mysql", |rest| Ok(Arc::new(MySqlStore::open_lazily(&format!("mysql:{rest}"))?))),
+    #[cfg(not(feature = "mysql"))]
+    ("mysql", |_| lacks("mysql")),
+    #[cfg(feature = "postgres")]
+    ("postgres", |rest| Ok(Arc::new(PostgresStore::open_lazily(&format!("postgres:{rest}"))?))),
+    #[cfg(not(feature = "postgres"))]
+    ("postgres", |_| lacks("postgres")),
+    #[cfg(feature = "sqlite")]
+    ("sqlite", |rest| Ok(Arc::new(SqliteStore::open_lazily(&format!("sqlite:{rest}"))?))),
+    #[cfg(not(feature = "sqlite"))]
+    ("sqlite", |_| lacks("sqlite")),
     #[cfg(feature = "redis")]
     ("redis", |rest| redis("redis", rest)),
     #[cfg(not(feature = "redis"))]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{HOST, ORIGIN};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -45,10 +46,10 @@ impl CrossSiteLayer {
 
     fn refuses<B>(&self, request: &Request<B>) -> bool {
         let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
-        !safe.contains(request.method()) && self.is_foreign(request.headers())
+        !safe.contains(request.method()) && self.is_foreign(request.headers(), asked(request))
     }
 
-    fn is_foreign(&self, headers: &HeaderMap) -> bool {
+    fn is_foreign(&self, headers: &HeaderMap, asked: Option<&str>) -> bool {
         let origin = headers.get(ORIGIN);
         if origin
             .is_some_and(|origin| self.allowed.iter().any(|allowed| origin == allowed.as_str()))
@@ -57,15 +58,19 @@ impl CrossSiteLayer {
         }
         let site = headers.get("sec-fetch-site");
         let foreign_site = site.is_some_and(|site| site != "same-origin" && site != "none");
-        foreign_site || origin.is_some_and(|origin| !is_own(origin, headers.get(HOST)))
+        foreign_site || origin.is_some_and(|origin| !is_own(origin, asked))
     }
 }
 
+/// The host that was asked: the authority of an HTTP/2 request, which has no `Host` header.
+fn asked<B>(request: &Request<B>) -> Option<&str> {
+    let host = request.headers().get(HOST).map(|host| host.to_str().unwrap_or_default());
+    host.or_else(|| request.uri().authority().map(Authority::as_str))
+}
+
 /// Whether `origin` is `scheme://host` with the host that was asked.
-fn is_own(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
-    let (Ok(origin), Some(Ok(host))) = (origin.to_str(), host.map(HeaderValue::to_str)) else {
-        return false;
-    };
+fn is_own(origin: &HeaderValue, asked: Option<&str>) -> bool {
+    let (Ok(origin), Some(host)) = (origin.to_str(), asked) else { return false };
     origin.split_once("://").is_some_and(|(_, of)| of.eq_ignore_ascii_case(host))
 }
 
@@ -165,6 +170,16 @@ mod tests {
             let layer = CrossSiteLayer::new();
             assert_eq!(layer.refuses(&request(Method::POST, said)), refused, "{said:?}");
         }
+    }
+
+    #[test]
+    fn a_request_without_a_host_header_is_judged_by_its_authority() {
+        let asked = |origin: &str| {
+            let request = Request::post("https://shop.example/order").header("origin", origin);
+            CrossSiteLayer::new().refuses(&request.body(()).unwrap())
+        };
+        assert!(!asked("https://shop.example"));
+        assert!(asked("https://evil.example"));
     }
 
     #[test]

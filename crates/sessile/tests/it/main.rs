@@ -4,14 +4,20 @@
 
 #[cfg(feature = "conformance")]
 mod broken;
+mod documents;
 mod engine;
 #[cfg(feature = "file")]
 mod file_kill;
 #[cfg(feature = "file")]
 mod file_store;
 mod format;
+mod observability;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;
+#[cfg(feature = "file")]
+mod seeds;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod sql;
 #[cfg(feature = "conformance")]
 mod stores;
 mod tidy;

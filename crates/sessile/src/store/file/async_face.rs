@@ -76,7 +76,8 @@ impl Store for FileStore {
             kept.take_back(file);
         }
         if let Some(owner) = committed.left {
-            self.leave_owner(owner, record.id).await?;
+            // Best effort: the record is written. A ghost is healed by the next list.
+            let _ = self.leave_owner(owner, record.id).await;
         }
         Ok(committed.updated)
     }
@@ -196,16 +197,25 @@ impl FileStore {
     /// A name that the kernel does not know by heart, as every forged token's, is opened on the spot
     /// too, as long as that is quick: it takes 3 us where the directory lies in memory, and the pool
     /// would take more. A disk that has to seek stalls a thread of the runtime twice a second.
+    ///
+    /// What was opened before is asked of the kernel's memory first. A name that is new here would
+    /// only be asked for twice: most of those are misses.
     fn read_on_the_spot(&self, id: SessionId, purpose: For) -> std::io::Result<Cached> {
-        match self.core.load_cached(id, purpose) {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                if self.pace.is_slow() {
-                    return Ok(Cached::Undecided);
+        if self.recent.contains(id) || self.pace.is_slow() {
+            match self.core.load_cached(id, purpose) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    if self.pace.is_slow() {
+                        return Ok(Cached::Undecided);
+                    }
                 }
-                self.pace.time(|| self.core.load_half_cached(id, purpose))
+                read => return read,
             }
-            read => read,
         }
+        let read = self.pace.time(|| self.core.load_half_cached(id, purpose))?;
+        if matches!(read, Cached::Known(Some(_))) {
+            self.recent.add(id);
+        }
+        Ok(read)
     }
 
     async fn commit(
@@ -324,6 +334,37 @@ impl Kept {
     }
 }
 
+/// The sessions that were opened lately, as far as a small table tells.
+#[derive(Debug)]
+pub(super) struct Recent(Box<[AtomicU64]>);
+
+const RECENT_MAX: usize = 4_096;
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self((0..RECENT_MAX).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl Recent {
+    /// IDs are random: one half says where to look, the other what to find.
+    fn place(&self, id: SessionId) -> (&AtomicU64, u64) {
+        let (place, mark) = id.as_bytes().split_at(8);
+        let half = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 of 16 bytes"));
+        (&self.0[half(place) as usize % RECENT_MAX], half(mark))
+    }
+
+    fn contains(&self, id: SessionId) -> bool {
+        let (place, mark) = self.place(id);
+        place.load(Ordering::Relaxed) == mark
+    }
+
+    fn add(&self, id: SessionId) {
+        let (place, mark) = self.place(id);
+        place.store(mark, Ordering::Relaxed);
+    }
+}
+
 /// How long opens take that the kernel could not answer from memory.
 #[derive(Debug)]
 pub(super) struct OpenPace {
@@ -377,6 +418,19 @@ impl OpenPace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_opened_lately_is_known_until_another_takes_its_place() {
+        let recent = Recent::default();
+        let (one, same_place) = ([1; 16], [[1; 8], [2; 8]].concat());
+        let one = SessionId::from_bytes(one);
+        let other = SessionId::from_bytes(same_place.try_into().unwrap());
+        assert!(!recent.contains(one));
+        recent.add(one);
+        assert!(recent.contains(one) && !recent.contains(other));
+        recent.add(other);
+        assert!(!recent.contains(one) && recent.contains(other));
+    }
 
     #[test]
     fn two_slow_opens_in_a_row_send_the_next_ones_to_the_pool() {

@@ -61,8 +61,9 @@ impl Core {
         if matches!(created, Ok(Created::New)) {
             return self.confirm(owner, record, durability);
         }
-        if admission == Admission::Added {
-            // Best effort: a ghost in the index is healed by the next list.
+        // After an error the entry stays: a record that was written, and removed without a sync, comes
+        // back with the power, and must then be in the list. A ghost is healed by the next list.
+        if admission == Admission::Added && created.is_ok() {
             let _ = self.owners.remove(owner, &[record.id]);
         }
         created
@@ -214,11 +215,15 @@ impl Core {
 
     /// Ends the session of `id`, and removes it from its owner's index afterwards.
     pub(super) fn delete(&self, id: SessionId, durability: Durability) -> Result<bool> {
-        match self.end_if(id, durability, &|_| true)? {
-            Deletion::Done(Some(owner)) => self.owners.remove(&owner, &[id]).map(|()| true),
-            Deletion::Done(None) => Ok(true),
-            Deletion::Absent | Deletion::Spared(_) => Ok(false),
+        let Deletion::Done(owner) = self.end_if(id, durability, &|_| true)? else {
+            return Ok(false);
+        };
+        if let Some(owner) = owner {
+            // Best effort: the session ended, and a full disk may have no room for its owner's list.
+            // A ghost in there is healed by the next list.
+            let _ = self.owners.remove(&owner, &[id]);
         }
+        Ok(true)
     }
 
     /// As [`delete_if`](Self::delete_if), of a session that may be damaged: setting it aside took it
@@ -267,8 +272,7 @@ impl Core {
             // Whoever wrote the tombstone may have died, or failed, before it was synced. Writing it
             // anew makes the next sync write it, and not call a page good that was dropped.
             Judged::Ended(state) => {
-                bury(&locked.file, id, &state).doing("cannot write the end of a session")?;
-                return self.remove_buried(id, durability, locked).map(|()| Deletion::Absent);
+                return self.end(id, durability, locked, &state).map(|()| Deletion::Absent);
             }
         };
         let Some(record) = self.record(&locked.file, id, &page, &state)? else {
@@ -277,20 +281,25 @@ impl Core {
         if !wanted(&record) {
             return Ok(Deletion::Spared(Box::new(record)));
         }
-        let buried = bury(&locked.file, id, &state);
-        if buried.is_ok() {
-            self.remove_buried(id, durability, locked)?;
-        } else {
-            // A full disk that copies on write has no room for a tombstone. The missing name, synced,
-            // says as much, and whoever holds the file open finds that it has none.
-            self.records.unlink(id, &locked.file)?;
-            self.sync_removal(id, durability)?;
-        }
+        self.end(id, durability, locked, &state)?;
         Ok(Deletion::Done(record.owner))
     }
 
-    /// Makes a tombstone last, which alone makes the deletion last, and then removes the file.
-    fn remove_buried(&self, id: SessionId, durability: Durability, locked: &Locked) -> Result<()> {
+    /// Writes a tombstone and makes it last, which alone makes the deletion last; then removes the
+    /// file.
+    fn end(
+        &self,
+        id: SessionId,
+        durability: Durability,
+        locked: &Locked,
+        newest: &State,
+    ) -> Result<()> {
+        if bury(&locked.file, id, newest).is_err() {
+            // A full disk that copies on write has no room for a tombstone. The missing name, synced,
+            // says as much, and whoever holds the file open finds that it has none.
+            self.records.unlink(id, &locked.file)?;
+            return self.sync_removal(id, durability);
+        }
         if durability >= Durability::Power {
             locked.file.sync_data().doing("cannot sync the end of a session")?;
         }

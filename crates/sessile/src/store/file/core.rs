@@ -49,7 +49,7 @@ impl Core {
         let root = Root::open(path, &options)?;
         Ok(Self {
             path: root.path,
-            records: Records::new(root.records),
+            records: Records::new(root.records, sys::open_files_max()),
             log: ExpiryLog::new(root.expiry),
             owners: Owners::new(root.owners, root.key, &options.namespace),
             patrol: Patrol::default(),

@@ -8,7 +8,9 @@
 //!
 //! - A killed process loses nothing that was acknowledged, and leaves no half-written record.
 //! - After a loss of power a record is intact where the device writes 4 KiB atomically or the save
-//!   was synced ([`Durability::Power`]); else a torn one is refused, never misread.
+//!   was synced ([`Durability::Power`]). Else a torn one is refused, or the state before it is read:
+//!   never a mixture, and never a state from before a [`Durability::Final`] one. Two saves without a
+//!   sync may so endanger a synced one before them.
 //! - A logout is a newer state of the session, synced before it is acknowledged.
 //! - Any error of the disk (full, failing, out of descriptors) leaves the state before, and is told.
 //!
@@ -17,6 +19,8 @@
 mod async_face;
 mod commit;
 mod core;
+#[cfg(test)]
+mod crash;
 mod exclusive;
 mod expiry_log;
 mod inspect;
@@ -35,7 +39,7 @@ use std::sync::Arc;
 
 pub use inspect::{Inspection, SlotContent, SlotInspection};
 
-use self::async_face::OpenPace;
+use self::async_face::{OpenPace, Recent};
 use self::core::Core;
 use self::exclusive::Queues;
 use crate::error::{Error, ErrorKind, Result};
@@ -62,6 +66,7 @@ pub struct FileStore {
     core: Arc<Core>,
     queues: Arc<Queues>,
     pace: Arc<OpenPace>,
+    recent: Arc<Recent>,
 }
 
 impl FileStore {
@@ -152,6 +157,7 @@ impl FileStoreBuilder {
             core: Arc::new(Core::open(&self.path, self.options)?),
             queues: Arc::default(),
             pace: Arc::default(),
+            recent: Arc::default(),
         })
     }
 }
@@ -182,6 +188,13 @@ trait Doing<T> {
 
 impl<T> Doing<T> for io::Result<T> {
     fn doing(self, doing: &'static str) -> Result<T> {
-        self.map_err(|error| Error::new(ErrorKind::Unavailable, doing).with_source(error))
+        self.map_err(|error| {
+            let kind = match error.kind() {
+                // What lies in a file's place is none: no fault of the disk, and none that passes.
+                io::ErrorKind::InvalidData => ErrorKind::Corrupt,
+                _ => ErrorKind::Unavailable,
+            };
+            Error::new(kind, doing).with_source(error)
+        })
     }
 }

@@ -138,7 +138,7 @@ impl Owners {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 file => file.doing("cannot open an owner's index")?,
             };
-            if let Some(index) = Index::lock(file)? {
+            if let Some(index) = Index::lock(file, &name)? {
                 return Ok(Some(index));
             }
         }
@@ -148,7 +148,7 @@ impl Owners {
         let name = self.name(owner);
         loop {
             let file = self.dir.open_or_create_file(&name).doing("cannot open an owner's index")?;
-            if let Some(index) = Index::lock(file)? {
+            if let Some(index) = Index::lock(file, &name)? {
                 return Ok(index);
             }
         }
@@ -203,7 +203,7 @@ struct Index {
 
 impl Index {
     /// `None` when the file was removed before the lock was ours.
-    fn lock(file: File) -> Result<Option<Self>> {
+    fn lock(file: File, name: &str) -> Result<Option<Self>> {
         wait_for(|| file.try_lock().doing("cannot lock an owner's index"))?;
         let meta = file.meta().doing("cannot look at an owner's index")?;
         if meta.links == 0 {
@@ -211,7 +211,7 @@ impl Index {
         }
         let mut bytes = vec![0; meta.bytes as usize];
         file.read_at(&mut bytes, 0).doing("cannot read an owner's index")?;
-        let not_before_ms = decode_head(&bytes)?;
+        let not_before_ms = decode_head(&bytes).ok_or_else(|| damaged(name))?;
         let slots = bytes.get(HEAD_BYTES..).unwrap_or_default().chunks(ENTRY_BYTES);
         let entries = slots.map(Entry::decode).collect();
         Ok(Some(Self { file, bytes: meta.bytes, not_before_ms, entries }))
@@ -279,19 +279,22 @@ fn encode_head(not_before_ms: u64) -> [u8; HEAD_BYTES] {
     head
 }
 
-/// The "not before" instant; 0 in a file that was never written.
-fn decode_head(bytes: &[u8]) -> Result<u64> {
+/// The "not before" instant; 0 in a file that was never written, `None` in a damaged one.
+fn decode_head(bytes: &[u8]) -> Option<u64> {
     if bytes.iter().all(|byte| *byte == 0) {
-        return Ok(0);
+        return Some(0);
     }
     let fits = bytes.len() >= HEAD_BYTES
         && bytes.starts_with(MAGIC)
         && bytes[16..24] == xxh3_64(&bytes[..16]).to_le_bytes();
     let word = bytes.get(8..16).and_then(|word| word.try_into().ok()).map(u64::from_le_bytes);
-    // Without it nobody can tell which logins were revoked: none is let in.
-    word.filter(|_| fits).ok_or_else(|| {
-        Error::new(ErrorKind::Corrupt, "an owner's index is damaged; restore it from a backup")
-    })
+    word.filter(|_| fits)
+}
+
+/// Without "not before" nobody can tell which logins were revoked: none is let in.
+fn damaged(name: &str) -> Error {
+    let mend = format!("the owner's index \"owners/{name}\" is damaged; restore it from a backup");
+    Error::new(ErrorKind::Corrupt, mend)
 }
 
 #[cfg(test)]
@@ -301,18 +304,18 @@ mod tests {
     #[test]
     fn a_damaged_head_lets_nobody_in() {
         let head = encode_head(1_234);
-        assert_eq!(decode_head(&head).unwrap(), 1_234);
+        assert_eq!(decode_head(&head), Some(1_234));
         for at in 0..24 {
             let mut damaged = head;
             damaged[at] ^= 1;
-            assert_eq!(decode_head(&damaged).unwrap_err().kind(), ErrorKind::Corrupt, "byte {at}");
+            assert_eq!(decode_head(&damaged), None, "byte {at}");
         }
-        assert!(decode_head(&head[..10]).is_err());
+        assert_eq!(decode_head(&head[..10]), None);
     }
 
     #[test]
     fn a_file_that_was_never_written_refuses_nobody() {
-        assert_eq!(decode_head(&[]).unwrap(), 0);
+        assert_eq!(decode_head(&[]), Some(0));
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Session files by their ID: 256 directories, made when first needed, whose handles are kept.
+//! Session files by their ID: 256 directories, made when first needed, whose handles are kept where
+//! the process may have so many files open.
 
 use std::io;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::Doing;
 use super::sys::{Dir, File, For};
@@ -15,7 +16,8 @@ pub(super) const SHARDS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Records {
     dir: Dir,
-    shards: [OnceLock<Shard>; SHARDS],
+    shards: [OnceLock<Arc<Shard>>; SHARDS],
+    keeps_handles: bool,
 }
 
 /// One directory of session files.
@@ -27,23 +29,29 @@ pub(super) struct Shard {
 }
 
 impl Records {
-    pub(super) fn new(dir: Dir) -> Self {
-        Self { dir, shards: std::array::from_fn(|_| OnceLock::new()) }
+    /// Keeps the directories' handles if they take at most a quarter of the files that may be open.
+    pub(super) fn new(dir: Dir, open_files_max: usize) -> Self {
+        let shards = std::array::from_fn(|_| OnceLock::new());
+        Self { dir, shards, keeps_handles: open_files_max / 4 >= SHARDS }
     }
 
     /// The directory of `id`, if it was ever needed.
-    pub(super) fn shard(&self, id: SessionId) -> io::Result<Option<&Shard>> {
+    pub(super) fn shard(&self, id: SessionId) -> io::Result<Option<Arc<Shard>>> {
         self.shard_numbered(id.as_bytes()[0])
     }
 
     /// The directory of all IDs that begin with this byte.
-    pub(super) fn shard_numbered(&self, number: u8) -> io::Result<Option<&Shard>> {
+    pub(super) fn shard_numbered(&self, number: u8) -> io::Result<Option<Arc<Shard>>> {
         let kept = &self.shards[usize::from(number)];
         if let Some(shard) = kept.get() {
-            return Ok(Some(shard));
+            return Ok(Some(Arc::clone(shard)));
         }
         match self.dir.open_dir(&shard_name(number)) {
-            Ok(dir) => Ok(Some(kept.get_or_init(|| Shard { dir, is_synced: false.into() }))),
+            Ok(dir) => {
+                let shard = Arc::new(Shard { dir, is_synced: false.into() });
+                let keep = || Arc::clone(kept.get_or_init(|| Arc::clone(&shard)));
+                Ok(Some(if self.keeps_handles { keep() } else { shard }))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

@@ -8,9 +8,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use data_encoding::HEXLOWER;
-
-use super::sys::{self, Dir, For, Meta};
+use super::core::wait_for;
+use super::sys::{self, Dir, File, For, Meta};
 use super::{Doing, Options};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -18,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) type Key = [u8; 32];
 
 const KEY_NAME: &str = "sessile.key";
+const DRAFT_NAME: &str = "sessile.key.draft";
 const WRITABLE_BY_GROUP: u32 = 0o020;
 const WRITABLE_BY_OTHERS: u32 = 0o002;
 
@@ -151,7 +151,9 @@ fn check_file_system(path: &Path, dir: &Dir, options: &Options) -> Result<()> {
 
 /// Reads the key; the first process to come makes it.
 fn read_or_make_key(root: &Dir) -> Result<Key> {
-    if let Some(key) = read_key(root)? {
+    let key = read_key(root)?;
+    let draft = root.look_at(DRAFT_NAME).doing("cannot look for a draft of sessile.key")?;
+    if let (Some(key), None) = (key, draft) {
         return Ok(key);
     }
     make_key(root)?;
@@ -173,23 +175,25 @@ fn read_key(root: &Dir) -> Result<Option<Key>> {
     }
 }
 
-/// Writes the key under a name of our own and links it to its place: of two processes that start at
-/// once one links first, and both then read the same whole key.
+/// Writes the key under another name and links it to its place: of two processes that start at once
+/// one makes it, under a lock, and both then read the same whole key.
+///
+/// The other name is always the same. Whoever died over it leaves one file, which the next takes up.
 fn make_key(root: &Dir) -> Result<()> {
-    let bytes = random::<40>()?;
-    let (key, suffix) = bytes.split_at(32);
-    let draft = format!("{KEY_NAME}.{}", HEXLOWER.encode(suffix));
-    let made = write_key(root, &draft, key);
-    // The draft is ours alone: what became of the key does not depend on its removal.
-    let _ = root.unlink(&draft);
-    made.doing("cannot write sessile.key")
+    let draft = root.open_or_create_file(DRAFT_NAME).doing("cannot make sessile.key")?;
+    wait_for(|| draft.try_lock().doing("cannot lock the draft of sessile.key"))?;
+    if read_key(root)?.is_none() {
+        write_key(root, &draft, &random::<32>()?).doing("cannot write sessile.key")?;
+    }
+    // What became of the key does not depend on it, and the next to open the root tries again.
+    let _ = root.unlink(DRAFT_NAME);
+    Ok(())
 }
 
-fn write_key(root: &Dir, draft: &str, key: &[u8]) -> io::Result<()> {
-    let file = root.create_file(draft)?;
-    file.write_at(key, 0)?;
-    file.sync_data()?;
-    root.link(draft, KEY_NAME).or_else(exists_already)?;
+fn write_key(root: &Dir, draft: &File, key: &[u8]) -> io::Result<()> {
+    draft.write_at(key, 0)?;
+    draft.sync_data()?;
+    root.link(DRAFT_NAME, KEY_NAME).or_else(exists_already)?;
     root.sync()
 }
 

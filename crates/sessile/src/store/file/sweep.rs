@@ -114,7 +114,10 @@ impl Sweep<'_> {
         let now = self.now;
         let is_long_expired = |record: &Record| later(record.deadline(), GRACE) < now;
         match self.core.delete_if(id, Durability::Process, &is_long_expired) {
-            Ok(Deletion::Done(owner)) => self.note(id, owner),
+            Ok(Deletion::Done(owner)) => {
+                self.note(id, owner);
+                Ok(())
+            }
             Ok(Deletion::Spared(record)) if file_anew => {
                 self.core.log.append(id, record.deadline(), now)
             }
@@ -123,13 +126,13 @@ impl Sweep<'_> {
         }
     }
 
-    fn note(&mut self, id: SessionId, owner: Option<Owner>) -> Result<()> {
+    fn note(&mut self, id: SessionId, owner: Option<Owner>) {
         if let Some(owner) = &owner {
-            self.core.owners.remove(owner, &[id])?;
-            self.core.owners.heal(owner, self.now, &|_| Ok(false))?;
+            // Best effort: one owner's damaged index is no reason to leave the others' sessions.
+            let _ = self.core.owners.remove(owner, &[id]);
+            let _ = self.core.owners.heal(owner, self.now, &|_| Ok(false));
         }
         self.expired.removed.push((id, owner));
-        Ok(())
     }
 
     /// One bad record stops nobody's clean-up: a damaged one is out of the way by now, one that is

@@ -3,7 +3,7 @@
 //! Requests are held open side by side as [`Exchange`]s and finished in the order a law is about, so
 //! races are forced rather than waited for.
 
-mod harness;
+pub(crate) mod harness;
 mod laws;
 mod sweeper;
 
@@ -18,7 +18,15 @@ pub(crate) struct Place {
     _kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
-fn memory() -> Place {
+impl Place {
+    /// A place whose store somebody else keeps alive.
+    #[cfg(feature = "file")]
+    pub(crate) fn of(store: impl Store) -> Self {
+        Self { store: Arc::new(store), _kept: None }
+    }
+}
+
+pub(crate) fn memory() -> Place {
     Place { store: Arc::new(MemoryStore::new()), _kept: None }
 }
 
@@ -27,6 +35,11 @@ fn files() -> Place {
     let root = tempfile::tempdir().unwrap();
     let store = sessile::store::FileStore::open(root.path().join("sessions")).unwrap();
     Place { store: Arc::new(store), _kept: Some(Box::new(root)) }
+}
+
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+fn tables(tables: crate::sql::places::Tables) -> Place {
+    Place { store: tables.store("engine"), _kept: Some(Box::new(tables)) }
 }
 
 #[cfg(all(feature = "redis", feature = "conformance"))]
@@ -49,6 +62,32 @@ macro_rules! engine_laws {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $law() {
                 super::laws::$law(&super::files()).await;
+            })*
+        }
+
+        #[cfg(feature = "sqlite")]
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::laws::$law(&super::tables(crate::sql::places::sqlite())).await;
+            })*
+        }
+
+        #[cfg(feature = "postgres")]
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                let Some(tables) = crate::sql::places::postgres() else { return };
+                super::laws::$law(&super::tables(tables)).await;
+            })*
+        }
+
+        #[cfg(feature = "mysql")]
+        mod on_mysql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                let Some(tables) = crate::sql::places::mysql() else { return };
+                super::laws::$law(&super::tables(tables)).await;
             })*
         }
 
@@ -97,6 +136,7 @@ engine_laws! {
     logout_is_carried_out_with_a_5xx
     logout_with_a_dead_token_removes_the_cookie
     a_session_may_begin_after_a_logout_in_one_request
+    a_token_committed_before_a_logout_never_goes_out
     only_the_request_that_logs_out_removes_its_cookie
     a_5xx_drops_data_login_and_rotation
     login_gives_a_new_id_and_keeps_the_data
@@ -142,6 +182,7 @@ engine_laws! {
     exclusive_requests_run_one_after_the_other
     logout_passes_an_exclusive_request
     a_session_asked_for_twice_is_loaded_once
+    reading_and_then_writing_loads_once
     going_up_to_exclusive_keeps_what_was_changed
     too_large_a_value_is_refused_before_anything_is_written
     too_many_keys_and_too_deep_a_value_are_refused
@@ -149,6 +190,7 @@ engine_laws! {
     a_failed_load_is_never_followed_by_a_save
     a_socket_notices_a_logout
     flashes_are_given_once
+    a_flash_noted_while_another_is_given_is_kept
     subscribers_that_panic_stop_nothing
     sweeping_removes_the_expired
 }

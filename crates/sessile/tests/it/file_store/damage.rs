@@ -85,8 +85,13 @@ async fn nothing_but_a_regular_file_is_a_session() {
     let elsewhere = root.dir.path().join("elsewhere");
     fs::rename(root.file(record.id), &elsewhere).unwrap();
     symlink(&elsewhere, root.file(record.id)).unwrap();
-    assert_eq!(failure(&root.store, record.id).await, ErrorKind::Unavailable);
+    assert_eq!(failure(&root.store, record.id).await, ErrorKind::Corrupt);
     fs::remove_file(root.file(record.id)).unwrap();
     fs::create_dir(root.file(record.id)).unwrap();
-    assert_eq!(failure(&root.store, record.id).await, ErrorKind::Unavailable);
+    assert_eq!(failure(&root.store, record.id).await, ErrorKind::Corrupt);
+    // It is no reason for clean-up to stop: what comes after it goes.
+    let behind = created(&root.store).await;
+    let late = behind.deadline() + 60 * MINUTE;
+    let swept = root.store.delete_expired(late, 100).await.unwrap();
+    assert_eq!(swept.removed, [(behind.id, None)]);
 }

@@ -15,11 +15,17 @@ use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
+#[cfg(test)]
+use self::record::{Call, node, node_at};
+
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(any(test, not(target_os = "linux")))]
 #[cfg_attr(target_os = "linux", expect(dead_code, reason = "compiled for the tests alone"))]
 mod portable;
+
+#[cfg(test)]
+pub(super) mod record;
 
 #[cfg(target_os = "linux")]
 use linux as system;
@@ -27,6 +33,18 @@ use linux as system;
 use portable as system;
 
 pub(super) use system::{ExclusiveLock, FileSystem, Watcher};
+
+/// One step that may change the disk or be refused by it. Tests note what it did, as the closure tells
+/// it, and may refuse it; in every other build this is the step and nothing else.
+macro_rules! step {
+    ($kind:ident, $call:expr, $step:expr) => {{
+        #[cfg(test)]
+        let done = record::step(record::Kind::$kind, $call, || $step);
+        #[cfg(not(test))]
+        let done = $step;
+        done
+    }};
+}
 
 const PRIVATE_FILE: Mode = Mode::from_raw_mode(0o600);
 const PRIVATE_DIR: Mode = Mode::from_raw_mode(0o700);
@@ -115,7 +133,8 @@ impl Dir {
     }
 
     pub(super) fn open_dir(&self, name: &str) -> io::Result<Self> {
-        Ok(Self(retry(|| fs::openat(&self.0, name, Self::flags(), Mode::empty()))?))
+        let open = || retry(|| fs::openat(&self.0, name, Self::flags(), Mode::empty()));
+        step!(Open, |_| Call::Look, open()).map(Self)
     }
 
     fn flags() -> OFlags {
@@ -124,20 +143,29 @@ impl Dir {
 
     /// Makes a directory that only we may enter; one that is there already is as good.
     pub(super) fn make_dir(&self, name: &str) -> io::Result<()> {
-        match retry(|| fs::mkdirat(&self.0, name, PRIVATE_DIR)) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            made => made,
-        }
+        step!(
+            Write,
+            |()| Call::MakeDir {
+                dir: node(&self.0),
+                name: name.into(),
+                made: node_at(&self.0, name)
+            },
+            match retry(|| fs::mkdirat(&self.0, name, PRIVATE_DIR)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                made => made,
+            }
+        )
     }
 
-    /// Opens a file; `NotFound` when there is none.
+    /// Opens a file; `NotFound` when there is none, `InvalidData` when something else is there.
     pub(super) fn open_file(&self, name: &str, purpose: For) -> io::Result<File> {
-        system::open(&self.0, name, purpose.flags()).map(File)
+        let open = || system::open(&self.0, name, purpose.flags());
+        step!(Open, |_| Call::Look, open()).map(File).map_err(no_file)
     }
 
     /// As [`open_file`](Self::open_file), but `WouldBlock` where that might read from the disk.
     pub(super) fn open_file_cached(&self, name: &str, purpose: For) -> io::Result<File> {
-        system::open_cached(&self.0, name, purpose.flags()).map(File)
+        system::open_cached(&self.0, name, purpose.flags()).map(File).map_err(no_file)
     }
 
     /// Makes a file that only we may open; `AlreadyExists` when there is one.
@@ -156,20 +184,42 @@ impl Dir {
     }
 
     fn open_with(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        Ok(File(retry(|| fs::openat(&self.0, name, flags, PRIVATE_FILE))?))
+        step!(
+            Write,
+            |file| Call::Create { dir: node(&self.0), name: name.into(), file: node(file) },
+            retry(|| fs::openat(&self.0, name, flags, PRIVATE_FILE))
+        )
+        .map(File)
     }
 
     /// Gives a file a second name; `AlreadyExists` when that is taken.
     pub(super) fn link(&self, name: &str, second: &str) -> io::Result<()> {
-        retry(|| fs::linkat(&self.0, name, &self.0, second, AtFlags::empty()))
+        step!(
+            Write,
+            |()| Call::Link { dir: node(&self.0), name: name.into(), second: second.into() },
+            retry(|| fs::linkat(&self.0, name, &self.0, second, AtFlags::empty()))
+        )
     }
 
     pub(super) fn unlink(&self, name: &str) -> io::Result<()> {
-        retry(|| fs::unlinkat(&self.0, name, AtFlags::empty()))
+        step!(
+            Name,
+            |()| Call::Unlink { dir: node(&self.0), name: name.into() },
+            retry(|| fs::unlinkat(&self.0, name, AtFlags::empty()))
+        )
     }
 
     pub(super) fn rename_into(&self, name: &str, target: &Self, new_name: &str) -> io::Result<()> {
-        retry(|| fs::renameat(&self.0, name, &target.0, new_name))
+        step!(
+            Name,
+            |()| Call::Rename {
+                dir: node(&self.0),
+                name: name.into(),
+                target: node(&target.0),
+                new_name: new_name.into()
+            },
+            retry(|| fs::renameat(&self.0, name, &target.0, new_name))
+        )
     }
 
     /// What `name` is, if it is there; a symbolic link is looked at, not through.
@@ -199,7 +249,7 @@ impl Dir {
 
     /// Makes the names in the directory survive the loss of power.
     pub(super) fn sync(&self) -> io::Result<()> {
-        retry(|| fs::fsync(&self.0))
+        step!(Sync, |()| Call::SyncDir { dir: node(&self.0) }, retry(|| fs::fsync(&self.0)))
     }
 
     pub(super) fn file_system(&self) -> io::Result<FileSystem> {
@@ -214,31 +264,50 @@ pub(super) struct File(OwnedFd);
 impl File {
     /// Reads until `buffer` is full or the file ends, and gives how much it read.
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        fill(buffer, |rest, done| rustix::io::pread(&self.0, rest, offset + done))
+        let mut read =
+            || fill(buffer, |rest, done| rustix::io::pread(&self.0, rest, offset + done));
+        step!(Read, |_| Call::Look, read()).map_err(no_file)
     }
 
     /// As [`read_at`](Self::read_at), but `WouldBlock` where that would read from the disk.
     pub(super) fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        fill(buffer, |rest, done| system::pread_cached(&self.0, rest, offset + done))
+        let read = fill(buffer, |rest, done| system::pread_cached(&self.0, rest, offset + done));
+        read.map_err(no_file)
     }
 
     /// Writes all of `bytes`: in one call, unless the system takes less of it.
     pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        drain(bytes, |rest, done| rustix::io::pwrite(&self.0, rest, offset + done))
+        step!(
+            Write,
+            |()| Call::write(&self.0, offset, bytes),
+            drain(bytes, |rest, done| rustix::io::pwrite(&self.0, rest, offset + done))
+        )
     }
 
     /// Writes all of `bytes` to the end of a log.
     pub(super) fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        drain(bytes, |rest, _| rustix::io::write(&self.0, rest))
+        step!(
+            Write,
+            |()| Call::append(&self.0, bytes),
+            drain(bytes, |rest, _| rustix::io::write(&self.0, rest))
+        )
     }
 
     /// Makes the content survive the loss of power.
     pub(super) fn sync_data(&self) -> io::Result<()> {
-        retry(|| system::fdatasync(&self.0))
+        step!(
+            Sync,
+            |()| Call::SyncFile { file: node(&self.0) },
+            retry(|| system::fdatasync(&self.0))
+        )
     }
 
     pub(super) fn set_bytes(&self, bytes: u64) -> io::Result<()> {
-        retry(|| fs::ftruncate(&self.0, bytes))
+        step!(
+            Name,
+            |()| Call::SetBytes { file: node(&self.0), bytes },
+            retry(|| fs::ftruncate(&self.0, bytes))
+        )
     }
 
     pub(super) fn meta(&self) -> io::Result<Meta> {
@@ -276,6 +345,16 @@ pub(super) fn look_at(path: &Path) -> io::Result<Option<Meta>> {
         Ok(stat) => Ok(Some(Meta::new(&stat))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Tells a link, a directory or a device in a file's place from a disk that fails.
+fn no_file(error: io::Error) -> io::Error {
+    match Errno::from_io_error(&error) {
+        Some(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => {
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        }
+        _ => error,
     }
 }
 

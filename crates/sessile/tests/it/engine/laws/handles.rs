@@ -175,3 +175,17 @@ pub(crate) async fn subscribers_that_panic_stop_nothing(place: &Place) {
     let id = sessions.list("ann", None, None).await.unwrap().devices[0].session.id;
     assert!(sessions.revoke("ann", id).await.unwrap());
 }
+
+pub(crate) async fn a_flash_noted_while_another_is_given_is_kept(place: &Place) {
+    let server = Server::new(place);
+    let visit = server.visit("").await;
+    visit.session.flash("first").unwrap();
+    let cookie = visit.finish().await.unwrap().unwrap();
+    let looking = server.visit(&cookie).await;
+    assert_eq!(looking.session.flashes().unwrap(), ["first"]);
+    let noting = server.visit(&cookie).await;
+    noting.session.flash("second").unwrap();
+    noting.finish().await.unwrap();
+    looking.finish().await.unwrap();
+    assert_eq!(server.visit(&cookie).await.session.flashes().unwrap(), ["second"]);
+}

@@ -60,6 +60,17 @@ pub(crate) async fn a_session_may_begin_after_a_logout_in_one_request(place: &Pl
     assert!(!next.session.contains("before"));
 }
 
+pub(crate) async fn a_token_committed_before_a_logout_never_goes_out(place: &Place) {
+    let server = Server::new(place);
+    let visit = server.visit("").await;
+    visit.session.login("ann").unwrap();
+    visit.session.commit().await.unwrap();
+    let id = visit.session.id().unwrap();
+    visit.session.invalidate().unwrap();
+    assert_eq!(visit.finish().await.unwrap(), None);
+    assert!(server.sessions.find(id).await.unwrap().is_none());
+}
+
 pub(crate) async fn only_the_request_that_logs_out_removes_its_cookie(place: &Place) {
     let server = Server::new(place);
     let cookie = server.signed_in("ann").await;

@@ -151,3 +151,15 @@ pub(crate) async fn a_session_asked_for_twice_is_loaded_once(place: &Place) {
     assert_eq!(two.unwrap().get::<String>("key").unwrap().as_deref(), Some("changed"));
     assert_eq!(server.store.calls() - before, 1);
 }
+
+pub(crate) async fn reading_and_then_writing_loads_once(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "value").await;
+    let before = server.store.calls();
+    let exchange = server.begin(&cookie);
+    assert!(exchange.handle().read().await.unwrap().contains("key"));
+    exchange.handle().session().await.unwrap().insert("key", "changed").unwrap();
+    assert_eq!(server.store.calls() - before, 1);
+    exchange.finish(http::StatusCode::OK, &mut http::HeaderMap::new()).await.unwrap();
+    assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("changed"));
+}

@@ -1,0 +1,10 @@
+//! The longer pages. They are compiled here, so that every program on them runs as a test.
+
+#[doc = include_str!("../docs/cookbook.md")]
+pub mod cookbook {}
+
+#[doc = include_str!("../docs/coming_from.md")]
+pub mod coming_from {}
+
+#[doc = include_str!("../docs/operations.md")]
+pub mod operations {}

@@ -1,0 +1,132 @@
+//! One connection while one piece of work uses it.
+
+use std::sync::Arc;
+
+use sqlx::pool::PoolConnection;
+
+use super::core::Core;
+use super::dialect::Statements;
+use super::driver::{Driver, Value};
+use super::failure::{Failure, Worked};
+use crate::store::Durability;
+
+/// A connection out of the pool.
+///
+/// Invariant: a connection goes back to the pool only when nothing is under way on it. Whatever stops
+/// half-way, by an error of the network, a time-out or a panic, closes it, and the database rolls
+/// back. So no reply ever reaches another request, and no transaction outlives its work.
+pub(super) struct Link<D: Driver> {
+    connection: Option<PoolConnection<D>>,
+    core: Arc<Core<D>>,
+    /// Something was sent whose answer has not been read.
+    waits: bool,
+    in_transaction: bool,
+    /// Puts a setting of the connection back.
+    restore: Option<&'static str>,
+}
+
+impl<D: Driver> Link<D> {
+    pub(super) async fn open(core: &Arc<Core<D>>) -> Worked<Self> {
+        let connection = Some(core.pool.acquire().await?);
+        let core = Arc::clone(core);
+        Ok(Self { connection, core, waits: false, in_transaction: false, restore: None })
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core<D>> {
+        &self.core
+    }
+
+    pub(super) fn sql(&self) -> &Statements {
+        &self.core.statements
+    }
+
+    pub(super) fn namespace(&self) -> &[u8] {
+        self.core.namespace.as_bytes()
+    }
+
+    pub(super) async fn fetch(&mut self, sql: Arc<str>, values: Vec<Value>) -> Worked<Vec<D::Row>> {
+        let connection = self.begin_call();
+        let rows = D::fetch(connection, sql, values).await;
+        self.end_call(rows)
+    }
+
+    pub(super) async fn fetch_first(
+        &mut self,
+        sql: Arc<str>,
+        values: Vec<Value>,
+    ) -> Worked<Option<D::Row>> {
+        Ok(self.fetch(sql, values).await?.into_iter().next())
+    }
+
+    pub(super) async fn execute(&mut self, sql: Arc<str>, values: Vec<Value>) -> Worked<u64> {
+        let connection = self.begin_call();
+        let rows = D::execute(connection, sql, values).await;
+        self.end_call(rows)
+    }
+
+    pub(super) async fn script(&mut self, sql: Arc<str>) -> Worked<()> {
+        let connection = self.begin_call();
+        let done = D::script(connection, sql).await;
+        self.end_call(done)
+    }
+
+    pub(super) async fn begin(&mut self) -> Worked<()> {
+        self.script(Arc::clone(&self.sql().begin)).await?;
+        self.in_transaction = true;
+        Ok(())
+    }
+
+    pub(super) async fn commit(&mut self) -> Worked<()> {
+        self.script("COMMIT".into()).await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    /// Makes what is committed from now on as durable as was asked for.
+    pub(super) async fn keep(&mut self, durability: Durability) -> Worked<()> {
+        if durability > Durability::Process {
+            let connection = self.begin_call();
+            let restore = D::sync_commits(connection).await;
+            self.restore = self.end_call(restore)?;
+        }
+        Ok(())
+    }
+
+    /// Ends what is under way, so that the connection may go back to its pool. What cannot be ended
+    /// closes it.
+    pub(super) async fn clear(&mut self) {
+        if self.in_transaction && !self.waits && self.script("ROLLBACK".into()).await.is_ok() {
+            self.in_transaction = false;
+        }
+        if let (false, Some(restore)) = (self.waits, self.restore)
+            && self.script(restore.into()).await.is_ok()
+        {
+            self.restore = None;
+        }
+    }
+
+    fn begin_call(&mut self) -> &mut D::Connection {
+        self.waits = true;
+        self.connection.as_mut().expect("a link holds its connection until it is dropped")
+    }
+
+    fn end_call<T>(&mut self, done: sqlx::Result<T>) -> Worked<T> {
+        let done = done.map_err(Failure::Sql);
+        self.waits = done.as_ref().is_err_and(|failure| !failure.leaves_the_connection());
+        done
+    }
+
+    fn is_clear(&self) -> bool {
+        !self.waits && !self.in_transaction && self.restore.is_none()
+    }
+}
+
+impl<D: Driver> Drop for Link<D> {
+    fn drop(&mut self) {
+        if !self.is_clear()
+            && let Some(connection) = self.connection.take()
+        {
+            drop(connection.detach());
+        }
+    }
+}
