@@ -33,11 +33,19 @@
 //! With `wait_replicas` it needs `+wait` too, and in a Cluster `+cluster|slots`, `+asking` and
 //! `+readonly`. `INFO` and `CONFIG GET` are asked for once and may be refused.
 //!
+//! # Time
+//!
+//! Whether a session is live is judged by the caller's clock alone. The server's own clock collects
+//! garbage (it must not be a day ahead of its clients'), tells the age of index entries, and ends
+//! exclusive locks: a lock is a token and a lease in the session's hash, so that of a process that
+//! died is free when the time it was taken for is over. The holder's save is refused from then on.
+//! Who waits for a lock asks every 20 to 50 ms; there is no queue.
+//!
 //! # Costs
 //!
 //! Loads, touches and updates are one command on one key. A creation files the session in two sorted
 //! sets first (some 250 bytes), and enters a signed-in one with its owner; a deletion strikes it out
-//! behind. Clean-up reads what is due from the set, however much is stored. A page of a list reads
+//! behind. In a Cluster these two sets of a namespace lie on one node. Clean-up reads what is due from the set, however much is stored. A page of a list reads
 //! its sessions' records whole; the list of one owner reads the IDs of all of that owner's sessions
 //! for every page.
 

@@ -279,8 +279,10 @@ async fn a_logout_is_acknowledged_when_the_replicas_have_it() {
 async fn a_logout_that_no_replica_confirms_fails_however_often_it_is_asked_for() {
     let Some((primary, replica)) = replicated().await else { return };
     let (store, other) = (confirmed_store(&primary), confirmed_store(&primary));
-    let known = record_of("ann");
-    create(&store, &known).await.unwrap();
+    let (known, bens) = (record_of("ann"), record_of("ben"));
+    for record in [&known, &bens] {
+        create(&store, record).await.unwrap();
+    }
     let client = redis::Client::open(replica.url()).unwrap();
     let asleep = std::thread::spawn(move || {
         let mut sleep = redis::cmd("DEBUG");
@@ -292,7 +294,12 @@ async fn a_logout_that_no_replica_confirms_fails_however_often_it_is_asked_for()
         let refused = delete(store, known.id).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
     }
-    assert_eq!(load(&store, known.id).await.unwrap(), None, "it is gone here");
+    let ben = bens.owner.clone().unwrap();
+    let all = store.delete_owner(&ben, None, SystemTime::now(), Durability::Power).await;
+    assert_eq!(kind(all), ErrorKind::Unavailable);
+    for record in [&known, &bens] {
+        assert_eq!(load(&store, record.id).await.unwrap(), None, "it is gone here");
+    }
     asleep.join().unwrap();
     assert!(!delete(&other, known.id).await.unwrap(), "and now it is confirmed");
     assert_eq!(replica.ask::<i64>(&format!("EXISTS sessile:default:s:{{{}}}", known.id)), 0);
