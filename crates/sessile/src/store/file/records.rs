@@ -147,3 +147,19 @@ impl Records {
 fn shard_name(number: u8) -> String {
     format!("{number:02x}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_are_kept_only_where_they_are_at_most_a_quarter_of_the_files_allowed() {
+        for (open_files_max, keeps) in [(1_023, false), (1_024, true)] {
+            let root = tempfile::tempdir().unwrap();
+            std::fs::create_dir(root.path().join("07")).unwrap();
+            let records = Records::new(Dir::open(root.path()).unwrap(), open_files_max);
+            let shard = || records.shard_numbered(7).unwrap().unwrap();
+            assert_eq!(Arc::ptr_eq(&shard(), &shard()), keeps, "{open_files_max}");
+        }
+    }
+}
