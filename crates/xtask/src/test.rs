@@ -46,6 +46,10 @@ fn cargo_test(tally: &mut Tally, which: &[&str], servers: &[Server]) {
     let before = tally.failed();
     let mut words = vec!["test", "--no-fail-fast"];
     words.extend(which);
+    // A test without its server would read as passed.
+    let left_out = servers::tests_without(servers);
+    words.push("--");
+    words.extend(left_out.iter().flat_map(|tests| ["--skip", tests]));
     let mut tests = cargo(&words);
     tests.envs(servers.iter().map(|server| (server.variable, &server.url)));
     let outcome = run_lines(&mut tests, |line| tally.cargo_line(line));

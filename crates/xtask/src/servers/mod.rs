@@ -28,17 +28,39 @@ pub(crate) struct Server {
 /// What is started, and how.
 type Start = fn() -> Result<(String, Vec<Running>), String>;
 
-/// The servers by the variables in which tests look for them.
-const SERVERS: [(&str, Start); 4] = [
-    ("SESSILE_TEST_POSTGRES", postgres::start),
-    ("SESSILE_TEST_MYSQL", mariadb::start),
-    ("SESSILE_TEST_REDIS", redis::start),
-    ("SESSILE_TEST_REDIS_CLUSTER", redis::start_cluster),
+/// The servers: the variable in which tests look for one, how it is started, and which tests those
+/// are, by parts of their names.
+const SERVERS: [(&str, Start, &[&str]); 4] = [
+    ("SESSILE_TEST_POSTGRES", postgres::start, &["on_postgres::", "::postgres::"]),
+    ("SESSILE_TEST_MYSQL", mariadb::start, &["on_mysql::", "::mysql::"]),
+    (
+        "SESSILE_TEST_REDIS",
+        redis::start,
+        &[
+            "on_redis::",
+            "laws::single::",
+            "redis::indexes::",
+            "redis::crossing::",
+            "redis::outage::",
+        ],
+    ),
+    (
+        "SESSILE_TEST_REDIS_CLUSTER",
+        redis::start_cluster,
+        &["on_redis_cluster::", "laws::cluster::", "redis::cluster::"],
+    ),
 ];
+
+/// The tests that could only pass by doing nothing, because these servers are all there are.
+pub(crate) fn tests_without(servers: &[Server]) -> Vec<&'static str> {
+    let there = |variable| servers.iter().any(|server| server.variable == variable);
+    let missing = SERVERS.iter().filter(|(variable, ..)| !there(*variable));
+    missing.flat_map(|(_, _, tests)| *tests).copied().collect()
+}
 
 /// Starts what is not named by the environment already. Gives each server, or why it is missing.
 pub(crate) fn start() -> Vec<Result<Server, String>> {
-    SERVERS.map(|(variable, start)| server(variable, start)).into()
+    SERVERS.map(|(variable, start, _)| server(variable, start)).into()
 }
 
 fn server(variable: &'static str, start: Start) -> Result<Server, String> {
@@ -174,6 +196,15 @@ fn free_port() -> Result<u16, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_tests_of_missing_servers_are_left_out() {
+        let server = |variable| Server { variable, url: String::new(), _running: Vec::new() };
+        let all = SERVERS.map(|(variable, ..)| server(variable));
+        assert_eq!(tests_without(&all), Vec::<&str>::new());
+        assert_eq!(tests_without(&all[1..]), ["on_postgres::", "::postgres::"]);
+        assert!(tests_without(&[]).contains(&"on_redis_cluster::"));
+    }
 
     #[test]
     fn a_users_numbers_are_read() {
