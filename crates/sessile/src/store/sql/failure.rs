@@ -30,6 +30,11 @@ impl Failure {
         self.has_code(&["40001", "40P01"])
     }
 
+    /// Whether SQLite could not begin because another connection was at work.
+    pub(super) fn is_busy(&self) -> bool {
+        self.has_code(&["5", "261"])
+    }
+
     /// Whether the database answered with one of these codes.
     pub(super) fn has_code(&self, codes: &[&str]) -> bool {
         let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
