@@ -38,6 +38,11 @@ pub enum Event {
         /// How many there were.
         sessions: u64,
     },
+    /// The sessions of everybody were ended.
+    EverybodyRevoked {
+        /// How many there were.
+        sessions: u64,
+    },
     /// The sweeper removed the record of an expired session.
     Swept(SessionId),
     /// A well-formed token named no live session.
@@ -97,6 +102,7 @@ impl Event {
             | Self::WriteRefused(id)
             | Self::Corrupt(id) => Some(id),
             Self::OwnerRevoked { .. }
+            | Self::EverybodyRevoked { .. }
             | Self::StoreFailed(_)
             | Self::CookiesNotReturned
             | Self::ClockStepped => None,
@@ -113,6 +119,7 @@ impl Event {
             Self::LoggedOut(_) => "logged_out",
             Self::Revoked(_) => "revoked",
             Self::OwnerRevoked { .. } => "owner_revoked",
+            Self::EverybodyRevoked { .. } => "everybody_revoked",
             Self::Swept(_) => "swept",
             Self::Unknown(_) => "unknown",
             Self::Superseded(_) => "superseded",

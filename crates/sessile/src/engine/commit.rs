@@ -112,6 +112,7 @@ impl Engine {
             None => self.config.data_durability,
         };
         match self.store.create(record, durability).await.map_err(|error| self.failed(error))? {
+            Created::New if login.is_some() => self.admit_to_everybody(record).await,
             Created::New => Ok(()),
             Created::Exists => Err(Error::new(ErrorKind::Random, "a random session ID came twice")),
             Created::Revoked => Err(Error::new(
@@ -389,7 +390,7 @@ fn lock_lost() -> Error {
 }
 
 /// One commit's race against others. It ends by deadline: a count would refuse the patient.
-struct Contest<'a> {
+pub(super) struct Contest<'a> {
     engine: &'a Engine,
     id: SessionId,
     deadline: Instant,
@@ -398,13 +399,13 @@ struct Contest<'a> {
 }
 
 impl<'a> Contest<'a> {
-    fn new(engine: &'a Engine, id: SessionId) -> Self {
+    pub(super) fn new(engine: &'a Engine, id: SessionId) -> Self {
         let deadline = Instant::now() + engine.config.commit_deadline;
         Self { engine, id, deadline, conflicts: 0, turn: None }
     }
 
     /// Notes a lost round, and waits in line once there were several.
-    async fn lost(&mut self) -> Result<()> {
+    pub(super) async fn lost(&mut self) -> Result<()> {
         self.conflicts += 1;
         self.engine.notify(&Event::Conflict { id: self.id, attempts: self.conflicts });
         if self.conflicts >= CONFLICTS_BEFORE_TURNS && self.turn.is_none() {

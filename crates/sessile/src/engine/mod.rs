@@ -2,6 +2,7 @@
 //! it into a response; it knows no framework.
 
 mod commit;
+mod everybody;
 mod exchange;
 mod guesses;
 mod open;

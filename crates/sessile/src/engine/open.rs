@@ -82,13 +82,14 @@ impl Engine {
         Ok(choice == OnOtherAddress::Tell)
     }
 
-    /// Ends a session for what was presented in its name.
-    pub(super) async fn end(&self, id: SessionId) -> Result<()> {
+    /// Ends a session from outside; gives whether there was one.
+    pub(super) async fn end(&self, id: SessionId) -> Result<bool> {
         let deleted = self.store.delete(id, self.config.security_durability).await;
-        if deleted.map_err(|error| self.failed(error))? {
+        let deleted = deleted.map_err(|error| self.failed(error))?;
+        if deleted {
             self.notify(&Event::Revoked(id));
         }
-        Ok(())
+        Ok(deleted)
     }
 
     /// The secret is verified before a lock is asked for, and again once it was had.
@@ -144,7 +145,9 @@ impl Engine {
         self.notify(&event);
         self.release(loaded.ticket).await;
         match judgement {
-            Judgement::Replayed if self.config.on_replay == OnReplay::End => self.end(id).await?,
+            Judgement::Replayed if self.config.on_replay == OnReplay::End => {
+                self.end(id).await?;
+            }
             Judgement::Refused => self.slow_down(id).await,
             _ => {}
         }

@@ -101,13 +101,7 @@ impl Sessions {
 
     /// Ends the session of `id`, whoever's it is; gives whether there was one. For administrators.
     pub async fn revoke_any(&self, id: SessionId) -> Result<bool> {
-        let engine = &self.engine;
-        let deleted = engine.store.delete(id, engine.config.security_durability).await;
-        let deleted = deleted.map_err(|error| engine.failed(error))?;
-        if deleted {
-            engine.notify(&Event::Revoked(id));
-        }
-        Ok(deleted)
+        self.engine.end(id).await
     }
 
     /// Ends all sessions of `owner` but `except`; gives how many there were.

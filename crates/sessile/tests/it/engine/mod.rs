@@ -169,6 +169,13 @@ engine_laws! {
     devices_are_listed_with_the_current_one_marked
     revoking_needs_the_right_owner
     revoke_all_spares_the_exception
+    everybody_is_signed_out_and_may_sign_in_again
+    revoking_the_signed_in_spares_the_anonymous
+    a_login_that_began_before_everybody_was_revoked_is_refused
+    no_login_escapes_the_end_of_everybodys_sessions
+    the_end_of_everybodys_sessions_misses_no_login_beside_it
+    an_earlier_end_of_everybodys_sessions_takes_nothing_back
+    a_login_waits_for_the_word_on_everybody
     logins_over_the_limit_end_the_oldest
     logins_over_the_limit_are_refused_when_asked
     a_replay_ends_the_session_when_asked
