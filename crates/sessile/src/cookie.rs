@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, HeaderName, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
 
-use crate::config::{Config, CookieConfig, Transport};
+use crate::config::{Caching, Config, CookieConfig, Transport};
 use crate::token::{Token, TokenKey};
 
 /// The most tokens of one request that are looked up: the browser's own, and one planted beside it.
@@ -17,6 +17,8 @@ const LIFE_MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 const SESSION_TOKEN: HeaderName = HeaderName::from_static("session-token");
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// What the headers of a request hold of ours.
 #[derive(Debug, Default)]
@@ -97,12 +99,15 @@ pub(crate) fn write(
     headers: &mut HeaderMap,
 ) {
     headers.append(VARY, HeaderValue::from_static(varies_by(config.transport)));
+    if change.is_some() || config.caching == Caching::Forbid || !headers.contains_key(CACHE_CONTROL)
+    {
+        headers.insert(CACHE_CONTROL, NO_STORE);
+    }
     let Some(change) = change else { return };
     match config.transport {
         Transport::Header => write_token(config, change, headers),
         Transport::Cookie => write_cookies(config, presented, change, headers),
     }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if config.clear_site_data && matches!(change, CookieChange::Remove) {
         let all = HeaderValue::from_static(r#""cache", "cookies", "storage""#);
         headers.insert(CLEAR_SITE_DATA, all);

@@ -30,6 +30,11 @@ pub enum ErrorKind {
     Superseded,
     /// Nobody is signed in.
     NotSignedIn,
+    /// The token of a form does not belong to the session: perhaps another site made the browser send
+    /// it.
+    Forged,
+    /// The request came over plain HTTP, where a `Secure` cookie must not travel; nothing was written.
+    PlainHttp,
     /// The owner already has as many sessions as the configuration allows.
     OwnerLimit,
     /// The key changed since this request read it, and the configuration asks to refuse that.

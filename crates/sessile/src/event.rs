@@ -55,6 +55,8 @@ pub enum Event {
     Refused(SessionId),
     /// A session was used from another address than it began at.
     OtherAddress(SessionId),
+    /// A session was used by another user agent than it began with.
+    OtherUserAgent(SessionId),
     /// A save had to be repeated on a newer version.
     Conflict {
         /// Which session.
@@ -97,6 +99,7 @@ impl Event {
             | Self::Replayed(id)
             | Self::Refused(id)
             | Self::OtherAddress(id)
+            | Self::OtherUserAgent(id)
             | Self::Conflict { id, .. }
             | Self::Overwrote { id, .. }
             | Self::WriteRefused(id)
@@ -126,6 +129,7 @@ impl Event {
             Self::Replayed(_) => "replayed",
             Self::Refused(_) => "refused",
             Self::OtherAddress(_) => "other_address",
+            Self::OtherUserAgent(_) => "other_user_agent",
             Self::Conflict { .. } => "conflict",
             Self::Overwrote { .. } => "overwrote",
             Self::WriteRefused(_) => "write_refused",

@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod event;
 mod expiry;
+mod form;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod plan;
@@ -24,8 +25,8 @@ mod web;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{
-    Config, CookieConfig, Keep, OnOtherAddress, OnOutage, OnOwnerLimit, OnReplay, Prefix, SameSite,
-    Transport,
+    Caching, Config, CookieConfig, Keep, OnOtherClient, OnOutage, OnOwnerLimit, OnReplay, Prefix,
+    SameSite, Transport,
 };
 pub use engine::{
     Client, Device, DevicePage, Exchange, SessionHandle, Sessions, SessionsBuilder, Swept,

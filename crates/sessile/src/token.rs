@@ -245,7 +245,7 @@ impl fmt::Debug for Token {
 }
 
 /// Bytes from their one exact spelling.
-fn decode<const N: usize>(text: &[u8]) -> Option<Zeroizing<[u8; N]>> {
+pub(crate) fn decode<const N: usize>(text: &[u8]) -> Option<Zeroizing<[u8; N]>> {
     let mut bytes = Zeroizing::new([0; N]);
     let fits = BASE64URL_NOPAD.encode_len(N) == text.len();
     let decoded = fits && BASE64URL_NOPAD.decode_mut(text, &mut *bytes).is_ok();
@@ -298,9 +298,9 @@ impl fmt::Debug for TokenKey {
     }
 }
 
-/// 128 bits from the operating system, drawn anew each time: no generator state to copy by a fork.
-fn random_bytes() -> Result<[u8; 16]> {
-    let mut bytes = [0; 16];
+/// Bytes from the operating system, drawn anew each time: no generator state to copy by a fork.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(no_randomness)?;
     Ok(bytes)
 }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::standing::{Live, Standing, unreadable};
 use super::{Engine, Visitor};
 use crate::changes::Changes;
+use crate::config::Transport;
 use crate::cookie::CookieChange;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -97,6 +98,7 @@ impl Engine {
         data: Data,
     ) -> Result<(Token, Record)> {
         plan::check_size(&data, &self.config)?;
+        self.check_line(&work.visitor)?;
         let ((token, fresh), now) = (self.new_token()?, self.now());
         let record = plan::anonymous(fresh, data, self.kept(&work.visitor), &self.config, now);
         let record = match login {
@@ -145,6 +147,9 @@ impl Engine {
     async fn save(&self, mut work: Work, mut live: Live, ticket: &mut Ticket) -> Result<Settled> {
         let read = Arc::clone(&live.record);
         let mut data = work.edited.take().unwrap_or_else(|| read.data.clone());
+        if work.wish.rotates() {
+            self.check_line(&work.visitor)?;
+        }
         let fresh = self.fresh_secret(&work.wish, read.id)?;
         let mut contest = Contest::new(self, read.id);
         loop {
@@ -173,6 +178,24 @@ impl Engine {
                 Updated::LockLost => return Err(lock_lost()),
             }
         }
+    }
+
+    /// Refuses to send a token where others read along, and the browser would not take it.
+    fn check_line(&self, visitor: &Visitor) -> Result<()> {
+        if !self.is_overheard(visitor) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::PlainHttp,
+            "a Secure cookie must not travel over plain HTTP: redirect to https:// first, or take \
+             `CookieConfig::plain_http` for development",
+        ))
+    }
+
+    /// Whether a new cookie for this visitor would be `Secure`, and its connection is known not to be.
+    pub(super) fn is_overheard(&self, visitor: &Visitor) -> bool {
+        let sends_secure = self.config.transport == Transport::Cookie && self.config.cookie.secure;
+        sends_secure && visitor.is_overheard
     }
 
     fn fresh_secret(&self, wish: &Wish, id: SessionId) -> Result<Option<(Token, Fresh)>> {

@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
-use http::header::USER_AGENT;
+use http::header::{HOST, USER_AGENT};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
 
 use crate::clock::{Clock, SystemClock, truncated};
@@ -91,7 +92,8 @@ impl Sessions {
         let presented = cookie::read(headers, &self.engine.config, &self.engine.cookie_names);
         self.engine.delivery.note_presented(presented.any());
         let user_agent = headers.get(USER_AGENT).cloned();
-        let visitor = Visitor { client, user_agent, navigates: navigates(headers) };
+        let is_overheard = client.tls == Some(false) && !asks_loopback(headers);
+        let visitor = Visitor { client, user_agent, is_overheard, navigates: navigates(headers) };
         Exchange::new(Slot::new(Arc::clone(&self.engine), presented, visitor))
     }
 
@@ -158,12 +160,22 @@ impl SessionsBuilder {
 pub struct Client {
     /// The address at the other end of the connection, or what a trusted proxy says it is.
     pub address: Option<IpAddr>,
+    /// Whether the client speaks TLS, to this server or to a trusted proxy that says so; `None` when
+    /// nobody knows. A new `Secure` cookie is refused to a client that is known to speak plain HTTP,
+    /// with [`ErrorKind::PlainHttp`](crate::ErrorKind::PlainHttp).
+    pub tls: Option<bool>,
 }
 
 impl Client {
     /// A client at this address.
     pub fn at(address: impl Into<IpAddr>) -> Self {
-        Self { address: Some(address.into()) }
+        Self { address: Some(address.into()), tls: None }
+    }
+
+    /// The client, of which this is known about TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<bool>) -> Self {
+        Self { tls, ..self }
     }
 }
 
@@ -172,6 +184,8 @@ impl Client {
 pub(crate) struct Visitor {
     client: Client,
     user_agent: Option<HeaderValue>,
+    /// Whether the connection is known to be plain HTTP, over a network.
+    is_overheard: bool,
     /// Whether a person waits for the answer to be shown as a page.
     navigates: bool,
 }
@@ -180,6 +194,16 @@ pub(crate) struct Visitor {
 fn navigates(headers: &HeaderMap) -> bool {
     let says = |name, value| headers.get(name).is_some_and(|said| said == value);
     says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document")
+}
+
+/// Whether the browser asked for a host of its own machine, to which it gives `Secure` cookies over
+/// plain HTTP too (W3C Secure Contexts: potentially trustworthy origins).
+fn asks_loopback(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let Ok(host) = host.parse::<Authority>() else { return false };
+    let name = host.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let is_loopback = name.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    is_loopback || name == "localhost" || name.ends_with(".localhost")
 }
 
 impl Engine {
@@ -294,6 +318,25 @@ mod tests {
         ] {
             assert_eq!(kept_address(address.parse().unwrap(), keep).as_deref(), kept, "{address}");
         }
+    }
+
+    #[test]
+    fn only_the_browsers_own_machine_is_loopback() {
+        for (host, is_loopback) in [
+            ("localhost:3000", true),
+            ("app.LOCALHOST", true),
+            ("127.0.0.1:3000", true),
+            ("[::1]:3000", true),
+            ("shop.example", false),
+            ("localhost.example", false),
+            ("notlocalhost", false),
+            ("192.168.0.7:3000", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).unwrap())]);
+            assert_eq!(asks_loopback(&headers), is_loopback, "{host}");
+        }
+        assert!(!asks_loopback(&HeaderMap::new()));
     }
 
     #[test]

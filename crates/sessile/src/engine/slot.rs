@@ -303,7 +303,8 @@ impl Slot {
     pub(super) fn keep_fresh(&self) {
         let (mut state, config) = (self.state(), &self.engine.config);
         let Standing::Live(live) = &state.standing else { return };
-        if state.writes && state.wish.login.is_none() && !state.wish.rotates() {
+        let may_get_a_cookie = state.writes && !self.engine.is_overheard(&self.visitor);
+        if may_get_a_cookie && state.wish.login.is_none() && !state.wish.rotates() {
             let (navigates, now) = (self.visitor.navigates, self.engine.now());
             state.wish.upkeep = upkeep(&live.record, live.authority, navigates, config, now);
         }

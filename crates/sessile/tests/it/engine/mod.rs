@@ -159,6 +159,8 @@ engine_laws! {
     a_due_secret_is_replaced_on_a_navigation_alone
     a_lost_answer_signs_nobody_out
     navigations_around_a_due_rotation_all_succeed
+    a_form_token_goes_with_its_session_and_changes_with_a_login
+    a_form_that_was_open_survives_a_rotation_and_no_step_up
     idle_and_absolute_deadlines_are_exact
     use_is_noted_and_keeps_the_session_alive
     remember_me_sets_a_lasting_cookie
@@ -180,6 +182,9 @@ engine_laws! {
     logins_over_the_limit_are_refused_when_asked
     a_replay_ends_the_session_when_asked
     another_address_is_refused_or_told_or_ends_as_asked
+    another_user_agent_is_refused_or_told_or_ends_as_asked
+    no_secure_cookie_goes_out_over_plain_http
+    a_session_over_plain_http_goes_on_without_a_new_cookie
     an_outage_reads_as_nobody_when_asked_and_writes_nothing
     a_session_is_found_by_its_id_and_written_by_commit
     commit_shows_the_committed_value

@@ -198,3 +198,52 @@ pub(crate) async fn navigations_around_a_due_rotation_all_succeed(place: &Place)
     assert_eq!(server.visit(&cookies[0]).await.session.keys().len(), 8);
     assert!(server.id(&old).await.is_some());
 }
+
+pub(crate) async fn a_form_token_goes_with_its_session_and_changes_with_a_login(place: &Place) {
+    let server = Server::new(place);
+    let nobody = server.visit("").await;
+    assert_eq!(nobody.session.form_token().unwrap(), None);
+    nobody.session.check_form_token("anything").unwrap();
+
+    let (ann, bob) = (server.signed_in("ann").await, server.signed_in("bob").await);
+    let (page, thief) = (server.visit(&ann).await.session, server.visit(&bob).await.session);
+    let calls = server.store.calls();
+    let token = page.form_token().unwrap().unwrap();
+    page.check_form_token(&token).unwrap();
+    for forged in [thief.form_token().unwrap().unwrap(), String::new()] {
+        assert_eq!(kind_of(page.check_form_token(&forged)), Some(ErrorKind::Forged));
+    }
+    assert_eq!(server.store.calls(), calls, "form tokens cost no store access");
+
+    let visit = server.visit(&ann).await;
+    visit.session.login("ann").unwrap();
+    let again = visit.finish().await.unwrap().unwrap();
+    let after = server.visit(&again).await.session;
+    assert_eq!(kind_of(after.check_form_token(&token)), Some(ErrorKind::Forged));
+}
+
+pub(crate) async fn a_form_that_was_open_survives_a_rotation_and_no_step_up(place: &Place) {
+    type Wish = fn(&sessile::Session) -> sessile::Result<()>;
+    let rotate: Wish = sessile::Session::rotate;
+    let step_up: Wish = |session| session.reauthenticate(2);
+    let lower: Wish = |session| session.lower(0);
+    for (wishes, survives) in [
+        (&[rotate] as &[Wish], true),
+        (&[rotate, rotate], false),
+        (&[step_up], false),
+        (&[lower], false),
+    ] {
+        let server = Server::new(place);
+        let mut cookie = server.signed_in("ann").await;
+        let token = server.visit(&cookie).await.session.form_token().unwrap().unwrap();
+        for wish in wishes {
+            let visit = server.visit(&cookie).await;
+            wish(&visit.session).unwrap();
+            cookie = visit.finish().await.unwrap().unwrap_or(cookie);
+            server.clock.advance(secs(600));
+        }
+        let session = server.visit(&cookie).await.session;
+        assert!(session.id().is_some());
+        assert_eq!(session.check_form_token(&token).is_ok(), survives, "{}", wishes.len());
+    }
+}
