@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::error::ErrorKind;
 use crate::record::Owner;
@@ -42,6 +43,13 @@ pub enum Event {
     EverybodyRevoked {
         /// How many there were.
         sessions: u64,
+    },
+    /// Somebody listed where an owner is signed in: the owner themself, or an administrator.
+    Listed {
+        /// Whose sessions.
+        owner: Owner,
+        /// How many they were given, on this page.
+        sessions: usize,
     },
     /// The sweeper removed the record of an expired session.
     Swept(SessionId),
@@ -106,6 +114,7 @@ impl Event {
             | Self::Corrupt(id) => Some(id),
             Self::OwnerRevoked { .. }
             | Self::EverybodyRevoked { .. }
+            | Self::Listed { .. }
             | Self::StoreFailed(_)
             | Self::CookiesNotReturned
             | Self::ClockStepped => None,
@@ -123,6 +132,7 @@ impl Event {
             Self::Revoked(_) => "revoked",
             Self::OwnerRevoked { .. } => "owner_revoked",
             Self::EverybodyRevoked { .. } => "everybody_revoked",
+            Self::Listed { .. } => "listed",
             Self::Swept(_) => "swept",
             Self::Unknown(_) => "unknown",
             Self::Superseded(_) => "superseded",
@@ -141,12 +151,30 @@ impl Event {
     }
 }
 
+/// When something happened, and who sent the request that made it happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Circumstances {
+    /// When, by the engine's clock.
+    pub at: SystemTime,
+    /// The client's address, as far as `Config::client_address` keeps it and the server told it.
+    /// `None` where no request is behind it, as with the sweeper, and in tasks that a handler spawned.
+    pub client_address: Option<String>,
+}
+
 /// Whoever wants to know. Called on the request's own thread: be quick, hand long work on.
 ///
 /// A subscriber that panics is ignored: it stops neither a request nor an invalidation.
 pub trait Subscriber: Debug + Send + Sync + 'static {
     /// Something happened.
     fn notify(&self, event: &Event);
+
+    /// As [`notify`](Self::notify), with when and from where: for logs that have to say so. The engine
+    /// calls this one; unless you write it, it hands the event on.
+    fn notify_with(&self, event: &Event, circumstances: &Circumstances) {
+        let _ = circumstances;
+        self.notify(event);
+    }
 }
 
 /// The subscribers of one engine.
@@ -158,10 +186,16 @@ impl Subscribers {
         self.0.push(subscriber);
     }
 
-    pub(crate) fn notify(&self, event: &Event) {
-        tracing::debug!(target: "sessile", event = event.name(), session = event.session().map(tracing::field::display));
+    pub(crate) fn notify(&self, event: &Event, circumstances: &Circumstances) {
+        tracing::debug!(
+            target: "sessile",
+            event = event.name(),
+            session = event.session().map(tracing::field::display),
+            client = circumstances.client_address,
+        );
         for subscriber in &self.0 {
-            let _ = catch_unwind(AssertUnwindSafe(|| subscriber.notify(event)));
+            let notify = || subscriber.notify_with(event, circumstances);
+            let _ = catch_unwind(AssertUnwindSafe(notify));
         }
     }
 }

@@ -32,7 +32,7 @@ pub use engine::{
     Client, Device, DevicePage, Exchange, SessionHandle, Sessions, SessionsBuilder, Swept,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use event::{Event, Subscriber};
+pub use event::{Circumstances, Event, Subscriber};
 pub use plan::Login;
 pub use record::{
     Data, Owner, PreviousSecret, RETIRED_MAX, Record, RetiredSecret, Summary, Version,

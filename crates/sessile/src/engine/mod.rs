@@ -1,6 +1,7 @@
 //! The engine: a store and a configuration. It opens a session from a request's headers and commits
 //! it into a response; it knows no framework.
 
+mod behind;
 mod commit;
 mod everybody;
 mod exchange;
@@ -25,7 +26,7 @@ use crate::clock::{Clock, SystemClock, truncated};
 use crate::config::{Config, Keep};
 use crate::cookie;
 use crate::error::Result;
-use crate::event::{Event, Subscriber, Subscribers};
+use crate::event::{Circumstances, Event, Subscriber, Subscribers};
 use crate::plan::{Fresh, KeptClient};
 use crate::store::Store;
 use crate::token::{SessionId, Token};
@@ -34,6 +35,8 @@ pub use exchange::{Exchange, SessionHandle};
 pub use owners::{Device, DevicePage};
 pub use sweep::Swept;
 
+#[cfg(feature = "tower")]
+pub(crate) use behind::behind;
 pub(crate) use slot::Slot;
 pub(crate) use standing::Mode;
 
@@ -212,7 +215,10 @@ impl Engine {
     }
 
     fn notify(&self, event: &Event) {
-        self.subscribers.notify(event);
+        let address = behind::address();
+        let client_address =
+            address.and_then(|address| kept_address(address, self.config.client_address));
+        self.subscribers.notify(event, &Circumstances { at: self.now(), client_address });
     }
 
     /// Draws a token for a new session.

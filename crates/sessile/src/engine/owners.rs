@@ -78,6 +78,8 @@ impl Sessions {
         let scope = Scope::Owner(&owner);
         let page = engine.store.list(scope, engine.now(), after, DEVICES_PER_PAGE).await;
         let page = page.map_err(|error| engine.failed(error))?;
+        let sessions = page.sessions.len();
+        engine.notify(&Event::Listed { owner: owner.clone(), sessions });
         let device = |session: Summary| Device { current: current == Some(session.id), session };
         Ok(DevicePage { devices: page.sessions.into_iter().map(device).collect(), next: page.next })
     }

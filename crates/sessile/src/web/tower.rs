@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::RETRY_AFTER_SECONDS;
 use crate::cookie::NO_STORE;
-use crate::engine::{Client, Exchange, SessionHandle, Sessions};
+use crate::engine::{Client, Exchange, SessionHandle, Sessions, behind};
 use crate::error::Error;
 
 type AddressOf = dyn Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync;
@@ -74,15 +74,17 @@ impl SessionLayer {
         address.map(Client::at).unwrap_or_default().with_tls(tls)
     }
 
-    /// The exchange of `request`, unless an outer layer of the same engine has begun one.
-    fn begin<B>(&self, request: &mut Request<B>) -> Option<Exchange> {
+    /// The exchange of `request` and who sent it, unless an outer layer of the same engine has begun
+    /// one.
+    fn begin<B>(&self, request: &mut Request<B>) -> Option<(Exchange, Client)> {
         let begun = request.extensions().get::<SessionHandle>();
         if begun.is_some_and(|handle| self.sessions.is_same(handle.slot())) {
             return None;
         }
-        let exchange = self.sessions.begin(request.headers(), self.client(request));
+        let client = self.client(request);
+        let exchange = self.sessions.begin(request.headers(), client);
         request.extensions_mut().insert(exchange.handle());
-        Some(exchange)
+        Some((exchange, client))
     }
 }
 
@@ -130,12 +132,10 @@ where
         let exchange = self.layer.begin(&mut request);
         let response = self.inner.call(request);
         Box::pin(async move {
+            let Some((exchange, client)) = exchange else { return response.await };
             // An error or a panic of the inner service drops the exchange: nothing is written.
-            let response = response.await?;
-            match exchange {
-                Some(exchange) => Ok(finish(exchange, response).await),
-                None => Ok(response),
-            }
+            let response = behind(client, response).await?;
+            Ok(finish(exchange, response).await)
         })
     }
 }
