@@ -93,6 +93,10 @@ pub struct Config {
     pub sweep_interval: Duration,
     /// The most sessions removed in one slice of background work. Default 1,000.
     pub sweep_limit: usize,
+    /// How long removing may take each time, in slices of `sweep_limit`; what is left waits for the
+    /// next time. Default 10 seconds.
+    #[serde(with = "duration")]
+    pub sweep_time: Duration,
     /// What is kept of the client's address, for the list of devices. Default truncated.
     pub client_address: Keep,
     /// What is kept of the client's user agent, for the list of devices. Default truncated.
@@ -141,6 +145,7 @@ impl Default for Config {
             on_outage: OnOutage::Refuse,
             sweep_interval: Duration::from_secs(60),
             sweep_limit: 1_000,
+            sweep_time: Duration::from_secs(10),
             client_address: Keep::Truncated,
             user_agent: Keep::Truncated,
             transport: Transport::Cookie,

@@ -175,6 +175,7 @@ enum Trouble {
     None,
     Fails(&'static str),
     Hangs(&'static str),
+    Takes(&'static str, Duration),
 }
 
 impl Counted {
@@ -195,6 +196,11 @@ impl Counted {
     /// Lets no call of `operation` answer from now on.
     pub(crate) fn hang(&self, operation: &'static str) {
         *self.trouble.lock().unwrap() = Trouble::Hangs(operation);
+    }
+
+    /// Lets every call of `operation` take this long from now on.
+    pub(crate) fn slow_down(&self, operation: &'static str, time: Duration) {
+        *self.trouble.lock().unwrap() = Trouble::Takes(operation, time);
     }
 
     pub(crate) fn mend(&self) {
@@ -222,6 +228,10 @@ impl Counted {
                 Err(Error::new(ErrorKind::Unavailable, "told to fail"))
             }
             Trouble::Hangs(this) if this == operation => std::future::pending().await,
+            Trouble::Takes(this, time) if this == operation => {
+                tokio::time::sleep(time).await;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
