@@ -3,7 +3,7 @@
 //! Everything can be loaded with serde; a duration is written `"30m"`, `"12h"`, `"60s"`, `"250ms"`,
 //! `"7d"`, or as a whole number of seconds. Unknown names are refused.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,13 @@ pub struct Config {
     /// As `absolute_timeout`, for sessions nobody is logged in to. Default the same.
     #[serde(with = "optional_duration")]
     pub anonymous_absolute_timeout: Option<Duration>,
+    /// The most sessions of nobody that one process begins in a minute; one more is refused with
+    /// `AnonymousLimit`, which answers 503. Sessions that live, and logins, are left alone. Default
+    /// no limit.
+    ///
+    /// This bounds how many there are at once, without counting them: no more than this, times the
+    /// number of processes, times the minutes of their absolute timeout and one.
+    pub anonymous_per_minute: Option<NonZeroU32>,
     /// How long the secret before a rotation still reads and writes. Default 60 seconds.
     #[serde(with = "duration")]
     pub rotation_grace: Duration,
@@ -125,6 +132,7 @@ impl Default for Config {
             absolute_timeout: Duration::from_secs(12 * 60 * 60),
             anonymous_idle_timeout: None,
             anonymous_absolute_timeout: None,
+            anonymous_per_minute: None,
             rotation_grace: Duration::from_secs(60),
             rotate_every: None,
             touch_share: 16,

@@ -37,6 +37,8 @@ pub enum ErrorKind {
     PlainHttp,
     /// The owner already has as many sessions as the configuration allows.
     OwnerLimit,
+    /// So many anonymous sessions began lately that the configuration allows no more for now.
+    AnonymousLimit,
     /// The key changed since this request read it, and the configuration asks to refuse that.
     Overwrote,
     /// The request this handle belongs to is over; write through `Sessions::find` instead.

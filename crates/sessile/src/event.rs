@@ -83,6 +83,8 @@ pub enum Event {
     WriteRefused(SessionId),
     /// A damaged record was refused and set aside.
     Corrupt(SessionId),
+    /// An anonymous session was refused, since so many began lately.
+    AnonymousLimit,
     /// An operation of the store failed.
     StoreFailed(ErrorKind),
     /// Twenty cookies were set and none came back; the browsers refuse them, or nobody returns.
@@ -115,6 +117,7 @@ impl Event {
             Self::OwnerRevoked { .. }
             | Self::EverybodyRevoked { .. }
             | Self::Listed { .. }
+            | Self::AnonymousLimit
             | Self::StoreFailed(_)
             | Self::CookiesNotReturned
             | Self::ClockStepped => None,
@@ -144,6 +147,7 @@ impl Event {
             Self::Overwrote { .. } => "overwrote",
             Self::WriteRefused(_) => "write_refused",
             Self::Corrupt(_) => "corrupt",
+            Self::AnonymousLimit => "anonymous_limit",
             Self::StoreFailed(_) => "store_failed",
             Self::CookiesNotReturned => "cookies_not_returned",
             Self::ClockStepped => "clock_stepped",

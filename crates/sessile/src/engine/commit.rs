@@ -82,12 +82,28 @@ impl Engine {
     // A new session
 
     async fn create(&self, mut work: Work, login: Option<&Login>) -> Result<Settled> {
+        if login.is_none() {
+            self.admit_to_nobodys()?;
+        }
         let data = work.edited.take().unwrap_or_default();
         let (token, record) = self.first_state(&work, login, data)?;
         self.insert(&record, login).await?;
         self.admit_to_owner(&record, None).await?;
         self.end_surplus(&record).await?;
         Ok(self.begun(token, record, None))
+    }
+
+    /// Refuses one more anonymous session than may begin in a minute.
+    fn admit_to_nobodys(&self) -> Result<()> {
+        let Some(per_minute) = self.config.anonymous_per_minute else { return Ok(()) };
+        if self.anonymous.take(per_minute, self.clock.elapsed()) {
+            return Ok(());
+        }
+        self.notify(&Event::AnonymousLimit);
+        Err(Error::new(
+            ErrorKind::AnonymousLimit,
+            "as many anonymous sessions began lately as `anonymous_per_minute` allows",
+        ))
     }
 
     /// Draws a token, and builds the record it opens.

@@ -8,6 +8,7 @@ mod exchange;
 mod guesses;
 mod open;
 mod owners;
+mod quota;
 mod slot;
 mod standing;
 mod sweep;
@@ -65,6 +66,7 @@ pub(crate) struct Engine {
     turns: Mutex<HashMap<SessionId, Weak<tokio::sync::Mutex<()>>>>,
     sweeper: sweep::Sweeper,
     guesses: guesses::Guesses,
+    anonymous: quota::Quota,
     delivery: Delivery,
 }
 
@@ -151,6 +153,7 @@ impl SessionsBuilder {
             subscribers: self.subscribers,
             turns: Mutex::default(),
             guesses: guesses::Guesses::default(),
+            anonymous: quota::Quota::default(),
             delivery: Delivery::default(),
         };
         Ok(Sessions { engine: Arc::new(engine) })

@@ -37,6 +37,7 @@ impl Error {
             ErrorKind::Unavailable
             | ErrorKind::LockTimeout
             | ErrorKind::Contended
+            | ErrorKind::AnonymousLimit
             | ErrorKind::NewerFormat => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Ended
             | ErrorKind::Superseded

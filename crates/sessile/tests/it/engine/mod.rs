@@ -180,6 +180,7 @@ engine_laws! {
     a_login_waits_for_the_word_on_everybody
     logins_over_the_limit_end_the_oldest
     logins_over_the_limit_are_refused_when_asked
+    anonymous_sessions_over_the_limit_are_refused_and_nobody_else
     a_replay_ends_the_session_when_asked
     another_address_is_refused_or_told_or_ends_as_asked
     another_user_agent_is_refused_or_told_or_ends_as_asked

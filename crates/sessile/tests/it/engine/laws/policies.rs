@@ -1,6 +1,6 @@
 //! What a configuration may choose between.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sessile::{
@@ -65,6 +65,26 @@ pub(crate) async fn a_replay_ends_the_session_when_asked(place: &Place) {
     assert_eq!(server.id(&new).await, None);
     let names = server.events.take();
     assert!(names.contains(&"replayed") && names.contains(&"revoked"), "{names:?}");
+}
+
+pub(crate) async fn anonymous_sessions_over_the_limit_are_refused_and_nobody_else(place: &Place) {
+    let server = Server::with(place, |config| config.anonymous_per_minute = NonZeroU32::new(2));
+    let (first, second) = (server.write("", "n", "1").await, server.write("", "n", "2").await);
+    server.events.take();
+    let third = server.visit("").await;
+    third.session.insert("n", "3").unwrap();
+    let (committed, set) = third.finish_with(StatusCode::OK).await;
+    assert_eq!((kind_of(committed), set), (Some(ErrorKind::AnonymousLimit), None));
+    assert_eq!(server.events.take(), ["anonymous_limit"]);
+    for (cookie, value) in [(first, "1"), (second, "2")] {
+        assert_eq!(server.read(&cookie, "n").await.as_deref(), Some(value), "none was evicted");
+        server.write(&cookie, "n", "4").await;
+    }
+    let ann = server.signed_in("ann").await;
+    assert!(server.id(&ann).await.is_some(), "a login is no session of nobody");
+    server.clock.advance(secs(30));
+    let again = server.write("", "n", "5").await;
+    assert_eq!(server.read(&again, "n").await.as_deref(), Some("5"));
 }
 
 async fn id_at(server: &Server, cookie: &str, address: [u8; 4]) -> Option<SessionId> {
