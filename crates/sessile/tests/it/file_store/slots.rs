@@ -240,3 +240,17 @@ fn writers_and_readers_of_one_record_see_whole_states_that_only_grow() {
     let newest = runtime.block_on(load(&root.store, id)).unwrap().version.get();
     assert_eq!(newest, 1 + written.load(Ordering::Relaxed), "an acknowledged save was lost");
 }
+
+#[tokio::test]
+async fn a_session_file_with_a_second_name_goes_on_and_its_end_is_final() {
+    let root = Root::new();
+    let record = created(&root.store).await;
+    let twin = root.dir.path().join("copy made by cp -al");
+    fs::hard_link(root.file(record.id), &twin).unwrap();
+    let saved = next(&record, "2");
+    assert_eq!(update(&root.store, &saved, Durability::Process).await, Updated::Written);
+    assert_eq!(load(&root.store, record.id).await, Some(saved));
+    assert!(root.store.delete(record.id, Durability::Power).await.unwrap());
+    fs::hard_link(&twin, root.file(record.id)).unwrap();
+    assert_eq!(load(&root.opened_again(), record.id).await, None, "a copy brings nothing back");
+}
