@@ -527,6 +527,7 @@ mod optional_duration {
 mod tests {
     use super::*;
 
+    // R13, R42
     #[test]
     fn the_default_is_valid_and_is_owasps_advice() {
         let config = Config::default();
@@ -569,6 +570,7 @@ mod tests {
         assert!(error.contains("idle_timout") && error.contains("idle_timeout"), "{error}");
     }
 
+    // R13, R15, R16, R18
     #[test]
     fn contradictions_are_refused() {
         let wrong: [fn(&mut Config); 21] = [
@@ -616,6 +618,7 @@ mod tests {
         }
     }
 
+    // R17
     #[test]
     fn a_prefix_promises_only_what_the_cookie_keeps() {
         let change: [(&str, fn(&mut CookieConfig)); 4] = [

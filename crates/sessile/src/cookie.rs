@@ -217,6 +217,7 @@ mod tests {
         Config { cookie, ..Config::default() }
     }
 
+    // R20
     #[test]
     fn the_token_is_found_among_other_cookies() {
         let text = Token::random().unwrap().reveal();
@@ -229,6 +230,7 @@ mod tests {
         assert_eq!(tokens(&[b"a=b", pair.as_bytes()]), [text]);
     }
 
+    // R12
     #[test]
     fn nothing_else_is_taken_for_a_token() {
         let text = Token::random().unwrap().reveal();
@@ -253,6 +255,7 @@ mod tests {
         assert!(!presented(&[b"other=junk"]).any());
     }
 
+    // R20, R69
     #[test]
     fn at_most_two_distinct_candidates_are_looked_at() {
         let texts: Vec<_> = (0..3).map(|_| Token::random().unwrap().reveal()).collect();
@@ -269,6 +272,7 @@ mod tests {
         assert_eq!(tokens(&[format!("old={old}").as_bytes()]), [old]);
     }
 
+    // R12
     #[test]
     fn a_bearer_token_is_read_only_where_that_is_the_transport() {
         let token = Token::random().unwrap();
@@ -303,6 +307,7 @@ mod tests {
         assert!(headers[SESSION_TOKEN].is_sensitive() && !headers.contains_key(SET_COOKIE));
     }
 
+    // R69
     #[test]
     fn with_keys_only_signed_tokens_travel() {
         let key = |byte: u8| BASE64URL_NOPAD.encode(&[byte; 32]).parse().unwrap();
@@ -320,6 +325,7 @@ mod tests {
         assert!(read(&sent, &Config::default(), &names).tokens.is_empty());
     }
 
+    // R13, R18
     #[test]
     fn a_new_cookie_has_every_safe_attribute() {
         let token = Token::random().unwrap();
@@ -330,6 +336,7 @@ mod tests {
         assert_eq!(lines, [expected]);
     }
 
+    // R21
     #[test]
     fn a_lasting_cookie_is_capped_at_400_days() {
         let lasts = Some(Duration::from_secs(500 * 86_400));
@@ -338,6 +345,7 @@ mod tests {
         assert!(lines[0].contains("; Max-Age=34560000;"));
     }
 
+    // R16
     #[test]
     fn a_partitioned_cookie_says_so() {
         let cookie = CookieConfig { partitioned: true, ..CookieConfig::default() };
@@ -346,6 +354,7 @@ mod tests {
         assert!(lines[0].ends_with("; Secure; SameSite=Lax; Partitioned"));
     }
 
+    // R22
     #[test]
     fn removal_repeats_the_attributes_for_every_name_that_was_seen() {
         let mut cookie = CookieConfig::plain_http("session");
@@ -361,6 +370,7 @@ mod tests {
         assert_eq!(lines, [format!("session{rest}"), format!("old{rest}")]);
     }
 
+    // R27
     #[test]
     fn a_logout_clears_the_sites_data_when_asked() {
         let config = Config { clear_site_data: true, ..Config::default() };

@@ -66,6 +66,7 @@ mod tests {
         Record::new(id, hash, UNIX_EPOCH, None, Duration::from_secs(60))
     }
 
+    // R81
     #[test]
     fn a_form_token_fits_its_session_alone() {
         let own = token(&record(1, 1)).unwrap();
@@ -75,6 +76,7 @@ mod tests {
         }
     }
 
+    // R81
     #[test]
     fn no_two_pages_show_the_same_form_token() {
         let record = record(1, 1);
@@ -85,6 +87,7 @@ mod tests {
         assert!(tokens.iter().all(|token| fits(&record, token)));
     }
 
+    // R81
     #[test]
     fn a_form_token_with_any_one_bit_changed_fits_nothing() {
         let record = record(1, 1);

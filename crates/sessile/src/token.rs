@@ -317,6 +317,7 @@ mod tests {
         assert_eq!(again.secret().hash("a"), token.secret().hash("a"));
     }
 
+    // R8, R9
     #[test]
     fn only_the_one_exact_spelling_is_a_token() {
         let text = Token::random().unwrap().reveal();
@@ -383,12 +384,14 @@ mod tests {
         assert_eq!(key(1).tag(&token), outer[..8]);
     }
 
+    // R75
     #[test]
     fn a_token_key_is_never_printed_and_has_one_spelling() {
         assert_eq!(format!("{:?}", key(1)), "TokenKey(..)");
         assert_eq!("short".parse::<TokenKey>().unwrap_err().kind(), ErrorKind::Config);
     }
 
+    // R9
     #[test]
     fn an_id_has_one_spelling() {
         let id = SessionId::from_bytes([0xab; 16]);
@@ -398,6 +401,7 @@ mod tests {
         }
     }
 
+    // R75, R76
     #[test]
     fn nothing_secret_is_printed() {
         let token = Token::random().unwrap();
@@ -405,6 +409,7 @@ mod tests {
         assert_eq!(printed, "Token(..) Secret(..) SecretHash(..)");
     }
 
+    // R3
     #[test]
     fn namespaces_give_one_secret_different_hashes() {
         let secret = Secret::random().unwrap();

@@ -84,6 +84,7 @@ async fn nothing_is_ended_without_consent() {
     assert_eq!(listed(&url), 4);
 }
 
+// R78
 #[tokio::test]
 async fn lists_show_neither_secrets_nor_values_and_move_no_cursor() {
     let directory = tempfile::tempdir().unwrap();

@@ -316,6 +316,7 @@ impl Delivery {
 mod tests {
     use super::*;
 
+    // R79
     #[test]
     fn addresses_are_kept_as_far_as_configured() {
         for (address, keep, kept) in [
@@ -329,6 +330,7 @@ mod tests {
         }
     }
 
+    // R26
     #[test]
     fn only_the_browsers_own_machine_is_loopback() {
         for (host, is_loopback) in [
@@ -348,6 +350,7 @@ mod tests {
         assert!(!asks_loopback(&HeaderMap::new()));
     }
 
+    // R26
     #[test]
     fn one_warning_when_no_cookie_comes_back() {
         let delivery = Delivery::default();

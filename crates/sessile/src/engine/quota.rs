@@ -48,6 +48,7 @@ mod tests {
         }
     }
 
+    // R67
     #[test]
     fn no_hour_gives_more_than_61_minutes_worth() {
         let quota = Quota::default();

@@ -167,6 +167,7 @@ mod tests {
         assert_eq!(proxies.client(&headers, [10, 0, 0, 1].into()).to_string(), "203.0.113.9");
     }
 
+    // R26
     #[test]
     fn a_trusted_proxy_tells_whether_its_client_speaks_tls() {
         let proxies = TrustedProxies::new(["10.0.0.0/8"]).unwrap();

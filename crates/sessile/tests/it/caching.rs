@@ -72,6 +72,7 @@ async fn r24_no_response_that_depends_on_a_session_may_be_stored() {
     assert!(!headers.contains_key(VARY));
 }
 
+// R24
 #[tokio::test]
 async fn a_handler_may_say_how_its_response_is_stored_when_that_is_asked_for() {
     let app = app(&sessions(Caching::ByHandler));
@@ -87,6 +88,7 @@ async fn a_handler_may_say_how_its_response_is_stored_when_that_is_asked_for() {
     }
 }
 
+// R24
 #[tokio::test]
 async fn an_answer_in_place_of_the_handlers_is_never_stored() {
     for caching in [Caching::Forbid, Caching::ByHandler] {

@@ -89,6 +89,7 @@ fn r4_secrets_and_their_hashes_are_compared_in_constant_time_alone() {
     assert_eq!(raw.map(|it| it.path).collect::<Vec<_>>(), Vec::<String>::new());
 }
 
+// R47
 #[test]
 fn only_the_system_call_module_names_the_system_call_crates() {
     let gate = |source: &Source| source.path.starts_with("store/file/sys");

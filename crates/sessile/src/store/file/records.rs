@@ -176,6 +176,7 @@ fn shard_name(number: u8) -> String {
 mod tests {
     use super::*;
 
+    // R57
     #[test]
     fn a_directory_is_patrolled_by_one_process_at_a_time() {
         let root = tempfile::tempdir().unwrap();

@@ -81,6 +81,7 @@ async fn it_can_be_turned_off() {
     assert_eq!(server.store.calls(), 0);
 }
 
+// R57
 #[tokio::test(start_paused = true)]
 async fn it_goes_on_in_slices_until_nothing_is_due() {
     let server = Server::with(&memory(), |config| config.sweep_limit = 2);
@@ -96,6 +97,7 @@ async fn it_goes_on_in_slices_until_nothing_is_due() {
     assert_eq!(server.events.names().iter().filter(|name| **name == "swept").count(), 5);
 }
 
+// R35
 #[tokio::test(start_paused = true)]
 async fn it_waits_while_the_clock_is_in_doubt() {
     let server = Server::new(&memory());

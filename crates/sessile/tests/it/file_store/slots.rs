@@ -63,6 +63,7 @@ async fn a_crash_that_tore_the_newest_slot_leaves_the_one_before() {
     assert_eq!(load(&root.store, first.id).await, Some(second));
 }
 
+// R39
 #[tokio::test]
 async fn a_tombstone_beats_the_older_slot() {
     let root = Root::new();
@@ -157,6 +158,7 @@ async fn a_damaged_touch_word_falls_back_to_the_slot() {
     assert_eq!(load(&root.store, first.id).await, Some(first));
 }
 
+// R38
 #[tokio::test]
 async fn touch_never_revives() {
     let root = Root::new();
@@ -183,6 +185,7 @@ fn verify(record: &Record) -> u64 {
     seed
 }
 
+// R54
 #[test]
 fn writers_and_readers_of_one_record_see_whole_states_that_only_grow() {
     let root = Root::new();
@@ -241,6 +244,7 @@ fn writers_and_readers_of_one_record_see_whole_states_that_only_grow() {
     assert_eq!(newest, 1 + written.load(Ordering::Relaxed), "an acknowledged save was lost");
 }
 
+// R50
 #[tokio::test]
 async fn a_session_file_with_a_second_name_goes_on_and_its_end_is_final() {
     let root = Root::new();

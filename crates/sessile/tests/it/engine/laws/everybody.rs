@@ -14,6 +14,7 @@ async fn ids(server: &Server, owner: &str) -> Vec<SessionId> {
     page.devices.iter().map(|device| device.session.id).collect()
 }
 
+// R40
 pub(crate) async fn everybody_is_signed_out_and_may_sign_in_again(place: &Place) {
     let server = Server::new(place);
     let mut cookies = vec![server.write("", "basket", "apple").await];
@@ -45,6 +46,7 @@ pub(crate) async fn revoking_the_signed_in_spares_the_anonymous(place: &Place) {
     assert_eq!(server.read(&anonymous, "basket").await.as_deref(), Some("apple"));
 }
 
+// R40
 pub(crate) async fn a_login_that_began_before_everybody_was_revoked_is_refused(place: &Place) {
     let server = Server::new(place);
     let anonymous = server.write("", "basket", "apple").await;
@@ -60,6 +62,7 @@ pub(crate) async fn a_login_that_began_before_everybody_was_revoked_is_refused(p
     assert_eq!(server.read(&anonymous, "basket").await.as_deref(), Some("apple"));
 }
 
+// R40
 /// Everything ends between any two calls that a login makes.
 pub(crate) async fn no_login_escapes_the_end_of_everybodys_sessions(place: &Place) {
     for calls in 0..CALLS_MAX {
@@ -84,6 +87,7 @@ pub(crate) async fn no_login_escapes_the_end_of_everybodys_sessions(place: &Plac
     panic!("a login makes more calls than {CALLS_MAX}");
 }
 
+// R40
 /// A whole login runs between any two calls that the end of everything makes.
 pub(crate) async fn the_end_of_everybodys_sessions_misses_no_login_beside_it(place: &Place) {
     for calls in 0..CALLS_MAX {

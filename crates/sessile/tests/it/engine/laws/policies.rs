@@ -20,6 +20,7 @@ async fn sign_in(server: &Server, n: usize) -> Vec<String> {
     cookies
 }
 
+// R41, R68
 pub(crate) async fn logins_over_the_limit_end_the_oldest(place: &Place) {
     let server = Server::with(place, |config| config.sessions_per_owner = NonZeroUsize::new(2));
     let cookies = sign_in(&server, 4).await;
@@ -32,6 +33,7 @@ pub(crate) async fn logins_over_the_limit_end_the_oldest(place: &Place) {
     assert!(server.id(&bob).await.is_some(), "owners are counted apart");
 }
 
+// R41
 pub(crate) async fn logins_over_the_limit_are_refused_when_asked(place: &Place) {
     let server = Server::with(place, |config| {
         config.sessions_per_owner = NonZeroUsize::new(2);
@@ -51,6 +53,7 @@ pub(crate) async fn logins_over_the_limit_are_refused_when_asked(place: &Place) 
     assert_eq!(server.sessions.list("ann", None, None).await.unwrap().devices.len(), 2);
 }
 
+// R31
 pub(crate) async fn a_replay_ends_the_session_when_asked(place: &Place) {
     let server = Server::with(place, |config| config.on_replay = OnReplay::End);
     let old = server.signed_in("ann").await;
@@ -67,6 +70,7 @@ pub(crate) async fn a_replay_ends_the_session_when_asked(place: &Place) {
     assert!(names.contains(&"replayed") && names.contains(&"revoked"), "{names:?}");
 }
 
+// R67, R68
 pub(crate) async fn anonymous_sessions_over_the_limit_are_refused_and_nobody_else(place: &Place) {
     let server = Server::with(place, |config| config.anonymous_per_minute = NonZeroU32::new(2));
     let (first, second) = (server.write("", "n", "1").await, server.write("", "n", "2").await);
@@ -102,6 +106,7 @@ async fn signed_in_at(server: &Server, address: [u8; 4]) -> String {
     pair_of(&headers["set-cookie"])
 }
 
+// R80
 pub(crate) async fn another_address_is_refused_or_told_or_ends_as_asked(place: &Place) {
     for (choice, elsewhere, afterwards, told) in [
         (OnOtherClient::Allow, true, true, false),
@@ -142,6 +147,7 @@ async fn id_by(server: &Server, cookie: &str, agent: &str) -> Option<SessionId> 
     exchange.handle().session().await.unwrap().id()
 }
 
+// R80
 pub(crate) async fn another_user_agent_is_refused_or_told_or_ends_as_asked(place: &Place) {
     for (choice, elsewhere, afterwards, told) in [
         (OnOtherClient::Allow, true, true, false),
@@ -166,6 +172,7 @@ pub(crate) async fn another_user_agent_is_refused_or_told_or_ends_as_asked(place
     }
 }
 
+// R26
 pub(crate) async fn no_secure_cookie_goes_out_over_plain_http(place: &Place) {
     let server = Server::new(place);
     let wishes: [fn(&sessile::Session) -> sessile::Result<()>; 2] =
@@ -191,6 +198,7 @@ pub(crate) async fn no_secure_cookie_goes_out_over_plain_http(place: &Place) {
     }
 }
 
+// R26
 pub(crate) async fn a_session_over_plain_http_goes_on_without_a_new_cookie(place: &Place) {
     let server = Server::with(place, |config| config.rotate_every = Some(secs(3_600)));
     let cookie = server.signed_in("ann").await;
@@ -215,6 +223,7 @@ pub(crate) async fn a_session_over_plain_http_goes_on_without_a_new_cookie(place
     assert_eq!(server.id(&cookie).await, None, "a logout is a logout");
 }
 
+// R65
 pub(crate) async fn an_outage_reads_as_nobody_when_asked_and_writes_nothing(place: &Place) {
     let server = Server::with(place, |config| config.on_outage = OnOutage::ReadAsNobody);
     let cookie = server.signed_in("ann").await;
