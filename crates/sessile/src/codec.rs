@@ -539,6 +539,7 @@ mod tests {
         assert_eq!(refusal(&sealed(&crowded)), ErrorKind::Corrupt);
     }
 
+    // R70
     #[test]
     fn a_count_is_not_believed() {
         let mut body = encode_body(&record(), UNIX_EPOCH).unwrap();
@@ -547,6 +548,7 @@ mod tests {
         assert_eq!(refusal(&sealed(&body)), ErrorKind::Corrupt);
     }
 
+    // R72
     #[test]
     fn a_newer_format_is_recognised_only_by_a_valid_head() {
         let mut bytes = record().to_bytes().unwrap().to_vec();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, HeaderName, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
 
-use crate::config::{Config, CookieConfig, Transport};
+use crate::config::{Caching, Config, CookieConfig, Transport};
 use crate::token::{Token, TokenKey};
 
 /// The most tokens of one request that are looked up: the browser's own, and one planted beside it.
@@ -17,6 +17,8 @@ const LIFE_MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 const SESSION_TOKEN: HeaderName = HeaderName::from_static("session-token");
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// What the headers of a request hold of ours.
 #[derive(Debug, Default)]
@@ -97,12 +99,15 @@ pub(crate) fn write(
     headers: &mut HeaderMap,
 ) {
     headers.append(VARY, HeaderValue::from_static(varies_by(config.transport)));
+    if change.is_some() || config.caching == Caching::Forbid || !headers.contains_key(CACHE_CONTROL)
+    {
+        headers.insert(CACHE_CONTROL, NO_STORE);
+    }
     let Some(change) = change else { return };
     match config.transport {
         Transport::Header => write_token(config, change, headers),
         Transport::Cookie => write_cookies(config, presented, change, headers),
     }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if config.clear_site_data && matches!(change, CookieChange::Remove) {
         let all = HeaderValue::from_static(r#""cache", "cookies", "storage""#);
         headers.insert(CLEAR_SITE_DATA, all);
@@ -212,6 +217,7 @@ mod tests {
         Config { cookie, ..Config::default() }
     }
 
+    // R20
     #[test]
     fn the_token_is_found_among_other_cookies() {
         let text = Token::random().unwrap().reveal();
@@ -224,6 +230,7 @@ mod tests {
         assert_eq!(tokens(&[b"a=b", pair.as_bytes()]), [text]);
     }
 
+    // R12
     #[test]
     fn nothing_else_is_taken_for_a_token() {
         let text = Token::random().unwrap().reveal();
@@ -248,6 +255,7 @@ mod tests {
         assert!(!presented(&[b"other=junk"]).any());
     }
 
+    // R20, R69
     #[test]
     fn at_most_two_distinct_candidates_are_looked_at() {
         let texts: Vec<_> = (0..3).map(|_| Token::random().unwrap().reveal()).collect();
@@ -264,6 +272,7 @@ mod tests {
         assert_eq!(tokens(&[format!("old={old}").as_bytes()]), [old]);
     }
 
+    // R12
     #[test]
     fn a_bearer_token_is_read_only_where_that_is_the_transport() {
         let token = Token::random().unwrap();
@@ -298,6 +307,7 @@ mod tests {
         assert!(headers[SESSION_TOKEN].is_sensitive() && !headers.contains_key(SET_COOKIE));
     }
 
+    // R69
     #[test]
     fn with_keys_only_signed_tokens_travel() {
         let key = |byte: u8| BASE64URL_NOPAD.encode(&[byte; 32]).parse().unwrap();
@@ -315,6 +325,7 @@ mod tests {
         assert!(read(&sent, &Config::default(), &names).tokens.is_empty());
     }
 
+    // R13, R18
     #[test]
     fn a_new_cookie_has_every_safe_attribute() {
         let token = Token::random().unwrap();
@@ -325,6 +336,7 @@ mod tests {
         assert_eq!(lines, [expected]);
     }
 
+    // R21
     #[test]
     fn a_lasting_cookie_is_capped_at_400_days() {
         let lasts = Some(Duration::from_secs(500 * 86_400));
@@ -333,6 +345,7 @@ mod tests {
         assert!(lines[0].contains("; Max-Age=34560000;"));
     }
 
+    // R16
     #[test]
     fn a_partitioned_cookie_says_so() {
         let cookie = CookieConfig { partitioned: true, ..CookieConfig::default() };
@@ -341,6 +354,7 @@ mod tests {
         assert!(lines[0].ends_with("; Secure; SameSite=Lax; Partitioned"));
     }
 
+    // R22
     #[test]
     fn removal_repeats_the_attributes_for_every_name_that_was_seen() {
         let mut cookie = CookieConfig::plain_http("session");
@@ -356,6 +370,7 @@ mod tests {
         assert_eq!(lines, [format!("session{rest}"), format!("old{rest}")]);
     }
 
+    // R27
     #[test]
     fn a_logout_clears_the_sites_data_when_asked() {
         let config = Config { clear_site_data: true, ..Config::default() };

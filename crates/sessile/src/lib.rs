@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod event;
 mod expiry;
+mod form;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod plan;
@@ -24,14 +25,14 @@ mod web;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{
-    Config, CookieConfig, Keep, OnOtherAddress, OnOutage, OnOwnerLimit, OnReplay, Prefix, SameSite,
-    Transport,
+    Caching, Config, CookieConfig, Keep, OnOtherClient, OnOutage, OnOwnerLimit, OnReplay, Prefix,
+    SameSite, Transport,
 };
 pub use engine::{
     Client, Device, DevicePage, Exchange, SessionHandle, Sessions, SessionsBuilder, Swept,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use event::{Event, Subscriber};
+pub use event::{Circumstances, Event, Subscriber};
 pub use plan::Login;
 pub use record::{
     Data, Owner, PreviousSecret, RETIRED_MAX, Record, RetiredSecret, Summary, Version,

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::{Mode, Slot};
 use crate::error::{Error, ErrorKind, Result};
+use crate::form;
 use crate::plan::{Ends, Idle, Lifetime, Login};
 use crate::record::{Data, Owner, Record};
 use crate::token::SessionId;
@@ -262,6 +263,31 @@ impl Session {
         Ok(ExclusiveSession::new(self))
     }
 
+    /// A token to put into a form as a hidden field; `None` while there is no session. Each call gives
+    /// another one, and costs no store access.
+    ///
+    /// It belongs to the session as it was loaded or last committed: the login that this request
+    /// still asks for is not in it. It survives one rotation, and no login, step-up or lowering.
+    #[doc(alias = "csrf_token")]
+    pub fn form_token(&self) -> Result<Option<String>> {
+        self.slot.with_record(form::token).transpose()
+    }
+
+    /// Checks that a form which came with this request is from a page of this session.
+    ///
+    /// A request without a session passes: it has no authority that another site could abuse.
+    /// [`CrossSiteLayer`](crate::CrossSiteLayer) asks less of the application and covers what comes
+    /// without a session, a login above all; this is for those who want both, or whose users have
+    /// browsers that send neither `Sec-Fetch-Site` nor `Origin`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forged`], which answers 403.
+    #[doc(alias = "csrf")]
+    pub fn check_form_token(&self, token: &str) -> Result<()> {
+        let fits = self.slot.with_record(|record| form::fits(record, token));
+        if fits.unwrap_or(true) { Ok(()) } else { Err(forged()) }
+    }
+
     /// Asks the store whether the session is still there: for sockets and streams, which outlive
     /// their request and would miss a logout.
     pub async fn is_live(&self) -> Result<bool> {
@@ -315,6 +341,16 @@ impl ReadSession {
     /// The keys, sorted.
     pub fn keys(&self) -> Vec<String> {
         self.0.keys()
+    }
+
+    /// As [`Session::form_token`].
+    pub fn form_token(&self) -> Result<Option<String>> {
+        self.0.form_token()
+    }
+
+    /// As [`Session::check_form_token`].
+    pub fn check_form_token(&self, token: &str) -> Result<()> {
+        self.0.check_form_token(token)
     }
 }
 
@@ -410,6 +446,13 @@ fn without(mut texts: Vec<String>, given: &[String]) -> Vec<String> {
         }
     }
     texts
+}
+
+fn forged() -> Error {
+    Error::new(
+        ErrorKind::Forged,
+        "the form's token is not of this session: load the page anew and send it again",
+    )
 }
 
 const FLASHES: Key<Vec<String>> = Key::new("sessile.flashes");

@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -89,7 +89,7 @@ impl TryFrom<String> for SessionId {
 
 /// The secret half of a token: 128 random bits, wiped from memory when dropped, never printed.
 #[derive(Clone)]
-pub struct Secret([u8; 16]);
+pub struct Secret(Zeroizing<[u8; 16]>);
 
 impl Secret {
     /// Draws a new secret from the operating system.
@@ -97,19 +97,13 @@ impl Secret {
     /// # Errors
     /// [`ErrorKind::Random`] when the system gives no randomness.
     pub fn random() -> Result<Self> {
-        random_bytes().map(Self)
+        random_bytes().map(Zeroizing::new).map(Self)
     }
 
     /// What a store keeps of it: SHA-256 of the namespace, a zero byte and the secret.
     pub fn hash(&self, namespace: &str) -> SecretHash {
-        let digest = Sha256::new().chain_update(namespace).chain_update([0]).chain_update(self.0);
+        let digest = Sha256::new().chain_update(namespace).chain_update([0]).chain_update(*self.0);
         SecretHash(digest.finalize().into())
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.0.zeroize();
     }
 }
 
@@ -209,14 +203,15 @@ impl Token {
     fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
         let mut bytes = Zeroizing::new([0; 32]);
         bytes[..16].copy_from_slice(&self.id.0);
-        bytes[16..].copy_from_slice(&self.secret.0);
+        bytes[16..].copy_from_slice(&*self.secret.0);
         bytes
     }
 
     fn from_bytes(bytes: &[u8; 32]) -> Self {
         let (id, secret) = bytes.split_at(16);
         let id = SessionId(id.try_into().expect("half of 32 bytes"));
-        Self { id, secret: Secret(secret.try_into().expect("half of 32 bytes")) }
+        let secret: [u8; 16] = secret.try_into().expect("half of 32 bytes");
+        Self { id, secret: Secret(Zeroizing::new(secret)) }
     }
 
     /// The public half.
@@ -232,7 +227,7 @@ impl Token {
 
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
-        self.id == other.id && self.secret.0.ct_eq(&other.secret.0).into()
+        self.id == other.id && self.secret.0.ct_eq(&*other.secret.0).into()
     }
 }
 
@@ -245,7 +240,7 @@ impl fmt::Debug for Token {
 }
 
 /// Bytes from their one exact spelling.
-fn decode<const N: usize>(text: &[u8]) -> Option<Zeroizing<[u8; N]>> {
+pub(crate) fn decode<const N: usize>(text: &[u8]) -> Option<Zeroizing<[u8; N]>> {
     let mut bytes = Zeroizing::new([0; N]);
     let fits = BASE64URL_NOPAD.encode_len(N) == text.len();
     let decoded = fits && BASE64URL_NOPAD.decode_mut(text, &mut *bytes).is_ok();
@@ -298,9 +293,9 @@ impl fmt::Debug for TokenKey {
     }
 }
 
-/// 128 bits from the operating system, drawn anew each time: no generator state to copy by a fork.
-fn random_bytes() -> Result<[u8; 16]> {
-    let mut bytes = [0; 16];
+/// Bytes from the operating system, drawn anew each time: no generator state to copy by a fork.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(no_randomness)?;
     Ok(bytes)
 }
@@ -322,6 +317,7 @@ mod tests {
         assert_eq!(again.secret().hash("a"), token.secret().hash("a"));
     }
 
+    // R8, R9
     #[test]
     fn only_the_one_exact_spelling_is_a_token() {
         let text = Token::random().unwrap().reveal();
@@ -340,6 +336,18 @@ mod tests {
         ] {
             assert!(Token::parse(&bad).is_none(), "{bad:?}");
         }
+    }
+
+    /// The bytes of a secret lie in types that promise to wipe them, and in no other. The compiler
+    /// checks it: what is asked for here is `zeroize`'s own word.
+    #[test]
+    fn r75_secrets_are_wiped_when_they_are_dropped() {
+        fn is_wiped<T, Bytes: zeroize::ZeroizeOnDrop>(_: fn(&T) -> &Bytes) {}
+        is_wiped(|Secret(bytes)| bytes);
+        is_wiped(|TokenKey(bytes)| bytes);
+        fn gives_wiped<T: zeroize::ZeroizeOnDrop>(_: fn(&Token) -> T) {}
+        gives_wiped(Token::to_bytes);
+        let Token { id: SessionId(_), secret: Secret(_) } = Token::random().unwrap();
     }
 
     fn key(byte: u8) -> TokenKey {
@@ -376,12 +384,14 @@ mod tests {
         assert_eq!(key(1).tag(&token), outer[..8]);
     }
 
+    // R75
     #[test]
     fn a_token_key_is_never_printed_and_has_one_spelling() {
         assert_eq!(format!("{:?}", key(1)), "TokenKey(..)");
         assert_eq!("short".parse::<TokenKey>().unwrap_err().kind(), ErrorKind::Config);
     }
 
+    // R9
     #[test]
     fn an_id_has_one_spelling() {
         let id = SessionId::from_bytes([0xab; 16]);
@@ -391,6 +401,7 @@ mod tests {
         }
     }
 
+    // R75, R76
     #[test]
     fn nothing_secret_is_printed() {
         let token = Token::random().unwrap();
@@ -398,6 +409,7 @@ mod tests {
         assert_eq!(printed, "Token(..) Secret(..) SecretHash(..)");
     }
 
+    // R3
     #[test]
     fn namespaces_give_one_secret_different_hashes() {
         let secret = Secret::random().unwrap();
@@ -407,7 +419,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_sha256_of_namespace_zero_secret() {
-        let secret = Secret([7; 16]);
+        let secret = Secret(Zeroizing::new([7; 16]));
         let expected = Sha256::digest([b"shop\0".as_slice(), &[7; 16]].concat());
         assert_eq!(secret.hash("shop").as_bytes(), expected.as_slice());
     }

@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+mod admin;
+
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};

@@ -24,6 +24,7 @@ pub async fn create_never_replaces(place: &dyn Place) {
     }
 }
 
+// R10
 /// `update` of an ID without a record answers `Gone` and writes nothing.
 pub async fn update_never_creates(place: &dyn Place) {
     let trial = Trial::new(place).await;
@@ -36,6 +37,7 @@ pub async fn update_never_creates(place: &dyn Place) {
     }
 }
 
+// R38
 /// `update` never brings an ended session back, whether it was deleted or swept, and whatever its
 /// writer had opened before.
 pub async fn update_never_revives(place: &dyn Place) {
@@ -173,6 +175,7 @@ pub async fn touch_never_moves_a_use_back(place: &dyn Place) {
     }
 }
 
+// R38
 /// `touch` of an absent or ended session answers `false` and leaves it absent.
 pub async fn touch_never_revives(place: &dyn Place) {
     let trial = Trial::new(place).await;
@@ -219,6 +222,7 @@ pub async fn delete_is_idempotent(place: &dyn Place) {
     assert!(!trial.delete(trial.record().id).await, "a session that never was");
 }
 
+// R38
 /// Whichever way an update and a delete cross, the session is gone once the delete is acknowledged.
 pub async fn delete_wins_against_an_update_in_flight(place: &dyn Place) {
     let trial = Trial::new(place).await;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::standing::{Live, Standing, unreadable};
 use super::{Engine, Visitor};
 use crate::changes::Changes;
+use crate::config::Transport;
 use crate::cookie::CookieChange;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -81,12 +82,28 @@ impl Engine {
     // A new session
 
     async fn create(&self, mut work: Work, login: Option<&Login>) -> Result<Settled> {
+        if login.is_none() {
+            self.admit_to_nobodys()?;
+        }
         let data = work.edited.take().unwrap_or_default();
         let (token, record) = self.first_state(&work, login, data)?;
         self.insert(&record, login).await?;
         self.admit_to_owner(&record, None).await?;
         self.end_surplus(&record).await?;
         Ok(self.begun(token, record, None))
+    }
+
+    /// Refuses one more anonymous session than may begin in a minute.
+    fn admit_to_nobodys(&self) -> Result<()> {
+        let Some(per_minute) = self.config.anonymous_per_minute else { return Ok(()) };
+        if self.anonymous.take(per_minute, self.clock.elapsed()) {
+            return Ok(());
+        }
+        self.notify(&Event::AnonymousLimit);
+        Err(Error::new(
+            ErrorKind::AnonymousLimit,
+            "as many anonymous sessions began lately as `anonymous_per_minute` allows",
+        ))
     }
 
     /// Draws a token, and builds the record it opens.
@@ -97,6 +114,7 @@ impl Engine {
         data: Data,
     ) -> Result<(Token, Record)> {
         plan::check_size(&data, &self.config)?;
+        self.check_line(&work.visitor)?;
         let ((token, fresh), now) = (self.new_token()?, self.now());
         let record = plan::anonymous(fresh, data, self.kept(&work.visitor), &self.config, now);
         let record = match login {
@@ -112,6 +130,7 @@ impl Engine {
             None => self.config.data_durability,
         };
         match self.store.create(record, durability).await.map_err(|error| self.failed(error))? {
+            Created::New if login.is_some() => self.admit_to_everybody(record).await,
             Created::New => Ok(()),
             Created::Exists => Err(Error::new(ErrorKind::Random, "a random session ID came twice")),
             Created::Revoked => Err(Error::new(
@@ -144,6 +163,9 @@ impl Engine {
     async fn save(&self, mut work: Work, mut live: Live, ticket: &mut Ticket) -> Result<Settled> {
         let read = Arc::clone(&live.record);
         let mut data = work.edited.take().unwrap_or_else(|| read.data.clone());
+        if work.wish.rotates() {
+            self.check_line(&work.visitor)?;
+        }
         let fresh = self.fresh_secret(&work.wish, read.id)?;
         let mut contest = Contest::new(self, read.id);
         loop {
@@ -172,6 +194,24 @@ impl Engine {
                 Updated::LockLost => return Err(lock_lost()),
             }
         }
+    }
+
+    /// Refuses to send a token where others read along, and the browser would not take it.
+    fn check_line(&self, visitor: &Visitor) -> Result<()> {
+        if !self.is_overheard(visitor) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::PlainHttp,
+            "a Secure cookie must not travel over plain HTTP: redirect to https:// first, or take \
+             `CookieConfig::plain_http` for development",
+        ))
+    }
+
+    /// Whether a new cookie for this visitor would be `Secure`, and its connection is known not to be.
+    pub(super) fn is_overheard(&self, visitor: &Visitor) -> bool {
+        let sends_secure = self.config.transport == Transport::Cookie && self.config.cookie.secure;
+        sends_secure && visitor.is_overheard
     }
 
     fn fresh_secret(&self, wish: &Wish, id: SessionId) -> Result<Option<(Token, Fresh)>> {
@@ -389,7 +429,7 @@ fn lock_lost() -> Error {
 }
 
 /// One commit's race against others. It ends by deadline: a count would refuse the patient.
-struct Contest<'a> {
+pub(super) struct Contest<'a> {
     engine: &'a Engine,
     id: SessionId,
     deadline: Instant,
@@ -398,13 +438,13 @@ struct Contest<'a> {
 }
 
 impl<'a> Contest<'a> {
-    fn new(engine: &'a Engine, id: SessionId) -> Self {
+    pub(super) fn new(engine: &'a Engine, id: SessionId) -> Self {
         let deadline = Instant::now() + engine.config.commit_deadline;
         Self { engine, id, deadline, conflicts: 0, turn: None }
     }
 
     /// Notes a lost round, and waits in line once there were several.
-    async fn lost(&mut self) -> Result<()> {
+    pub(super) async fn lost(&mut self) -> Result<()> {
         self.conflicts += 1;
         self.engine.notify(&Event::Conflict { id: self.id, attempts: self.conflicts });
         if self.conflicts >= CONFLICTS_BEFORE_TURNS && self.turn.is_none() {

@@ -1,11 +1,14 @@
 //! The engine: a store and a configuration. It opens a session from a request's headers and commits
 //! it into a response; it knows no framework.
 
+mod behind;
 mod commit;
+mod everybody;
 mod exchange;
 mod guesses;
 mod open;
 mod owners;
+mod quota;
 mod slot;
 mod standing;
 mod sweep;
@@ -16,14 +19,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
-use http::header::USER_AGENT;
+use http::header::{HOST, USER_AGENT};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
 
 use crate::clock::{Clock, SystemClock, truncated};
 use crate::config::{Config, Keep};
 use crate::cookie;
 use crate::error::Result;
-use crate::event::{Event, Subscriber, Subscribers};
+use crate::event::{Circumstances, Event, Subscriber, Subscribers};
 use crate::plan::{Fresh, KeptClient};
 use crate::store::Store;
 use crate::token::{SessionId, Token};
@@ -32,6 +36,8 @@ pub use exchange::{Exchange, SessionHandle};
 pub use owners::{Device, DevicePage};
 pub use sweep::Swept;
 
+#[cfg(feature = "tower")]
+pub(crate) use behind::behind;
 pub(crate) use slot::Slot;
 pub(crate) use standing::Mode;
 
@@ -60,6 +66,7 @@ pub(crate) struct Engine {
     turns: Mutex<HashMap<SessionId, Weak<tokio::sync::Mutex<()>>>>,
     sweeper: sweep::Sweeper,
     guesses: guesses::Guesses,
+    anonymous: quota::Quota,
     delivery: Delivery,
 }
 
@@ -90,7 +97,8 @@ impl Sessions {
         let presented = cookie::read(headers, &self.engine.config, &self.engine.cookie_names);
         self.engine.delivery.note_presented(presented.any());
         let user_agent = headers.get(USER_AGENT).cloned();
-        let visitor = Visitor { client, user_agent, navigates: navigates(headers) };
+        let is_overheard = client.tls == Some(false) && !asks_loopback(headers);
+        let visitor = Visitor { client, user_agent, is_overheard, navigates: navigates(headers) };
         Exchange::new(Slot::new(Arc::clone(&self.engine), presented, visitor))
     }
 
@@ -145,6 +153,7 @@ impl SessionsBuilder {
             subscribers: self.subscribers,
             turns: Mutex::default(),
             guesses: guesses::Guesses::default(),
+            anonymous: quota::Quota::default(),
             delivery: Delivery::default(),
         };
         Ok(Sessions { engine: Arc::new(engine) })
@@ -157,12 +166,22 @@ impl SessionsBuilder {
 pub struct Client {
     /// The address at the other end of the connection, or what a trusted proxy says it is.
     pub address: Option<IpAddr>,
+    /// Whether the client speaks TLS, to this server or to a trusted proxy that says so; `None` when
+    /// nobody knows. A new `Secure` cookie is refused to a client that is known to speak plain HTTP,
+    /// with [`ErrorKind::PlainHttp`](crate::ErrorKind::PlainHttp).
+    pub tls: Option<bool>,
 }
 
 impl Client {
     /// A client at this address.
     pub fn at(address: impl Into<IpAddr>) -> Self {
-        Self { address: Some(address.into()) }
+        Self { address: Some(address.into()), tls: None }
+    }
+
+    /// The client, of which this is known about TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<bool>) -> Self {
+        Self { tls, ..self }
     }
 }
 
@@ -171,6 +190,8 @@ impl Client {
 pub(crate) struct Visitor {
     client: Client,
     user_agent: Option<HeaderValue>,
+    /// Whether the connection is known to be plain HTTP, over a network.
+    is_overheard: bool,
     /// Whether a person waits for the answer to be shown as a page.
     navigates: bool,
 }
@@ -181,13 +202,26 @@ fn navigates(headers: &HeaderMap) -> bool {
     says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document")
 }
 
+/// Whether the browser asked for a host of its own machine, to which it gives `Secure` cookies over
+/// plain HTTP too (W3C Secure Contexts: potentially trustworthy origins).
+fn asks_loopback(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let Ok(host) = host.parse::<Authority>() else { return false };
+    let name = host.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let is_loopback = name.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    is_loopback || name == "localhost" || name.ends_with(".localhost")
+}
+
 impl Engine {
     fn now(&self) -> SystemTime {
         truncated(self.clock.now())
     }
 
     fn notify(&self, event: &Event) {
-        self.subscribers.notify(event);
+        let address = behind::address();
+        let client_address =
+            address.and_then(|address| kept_address(address, self.config.client_address));
+        self.subscribers.notify(event, &Circumstances { at: self.now(), client_address });
     }
 
     /// Draws a token for a new session.
@@ -282,6 +316,7 @@ impl Delivery {
 mod tests {
     use super::*;
 
+    // R79
     #[test]
     fn addresses_are_kept_as_far_as_configured() {
         for (address, keep, kept) in [
@@ -295,6 +330,27 @@ mod tests {
         }
     }
 
+    // R26
+    #[test]
+    fn only_the_browsers_own_machine_is_loopback() {
+        for (host, is_loopback) in [
+            ("localhost:3000", true),
+            ("app.LOCALHOST", true),
+            ("127.0.0.1:3000", true),
+            ("[::1]:3000", true),
+            ("shop.example", false),
+            ("localhost.example", false),
+            ("notlocalhost", false),
+            ("192.168.0.7:3000", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).unwrap())]);
+            assert_eq!(asks_loopback(&headers), is_loopback, "{host}");
+        }
+        assert!(!asks_loopback(&HeaderMap::new()));
+    }
+
+    // R26
     #[test]
     fn one_warning_when_no_cookie_comes_back() {
         let delivery = Delivery::default();

@@ -78,6 +78,8 @@ impl Sessions {
         let scope = Scope::Owner(&owner);
         let page = engine.store.list(scope, engine.now(), after, DEVICES_PER_PAGE).await;
         let page = page.map_err(|error| engine.failed(error))?;
+        let sessions = page.sessions.len();
+        engine.notify(&Event::Listed { owner: owner.clone(), sessions });
         let device = |session: Summary| Device { current: current == Some(session.id), session };
         Ok(DevicePage { devices: page.sessions.into_iter().map(device).collect(), next: page.next })
     }
@@ -101,13 +103,7 @@ impl Sessions {
 
     /// Ends the session of `id`, whoever's it is; gives whether there was one. For administrators.
     pub async fn revoke_any(&self, id: SessionId) -> Result<bool> {
-        let engine = &self.engine;
-        let deleted = engine.store.delete(id, engine.config.security_durability).await;
-        let deleted = deleted.map_err(|error| engine.failed(error))?;
-        if deleted {
-            engine.notify(&Event::Revoked(id));
-        }
-        Ok(deleted)
+        self.engine.end(id).await
     }
 
     /// Ends all sessions of `owner` but `except`; gives how many there were.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::Mutex as AsyncMutex;
 
+use super::behind::behind;
 use super::commit::{Settled, Work};
 use super::standing::{Live, Mode, Standing, unreadable};
 use super::{Engine, Visitor};
@@ -117,8 +118,8 @@ impl Slot {
         }
         // Going up: what the lower mode held goes first, so that we never wait for ourselves.
         self.engine.release(std::mem::take(&mut io.ticket)).await;
-        let (standing, ticket) =
-            self.engine.open(&self.presented.tokens, mode, &self.visitor).await?;
+        let opened = self.engine.open(&self.presented.tokens, mode, &self.visitor);
+        let (standing, ticket) = self.in_its_name(opened).await?;
         *io = Io { mode: Some(mode), ticket };
         let mut state = self.state();
         state.writes = mode > Mode::Read;
@@ -127,6 +128,15 @@ impl Slot {
 
     fn check_open(&self) -> Result<()> {
         self.state().check_open()
+    }
+
+    /// Does `work` in the name of this request's client, if there is a request: a session that a
+    /// handler found by its ID is changed in that handler's name.
+    async fn in_its_name<T>(&self, work: impl Future<Output = T>) -> T {
+        match self.visitor.client.address {
+            Some(_) => behind(self.visitor.client, work).await,
+            None => work.await,
+        }
     }
 
     // Looking
@@ -276,7 +286,8 @@ impl Slot {
         let mut io = self.io.lock().await;
         let Some(work) = self.begin_commit()? else { return Ok(()) };
         let commit = Committing { slot: self, endings: work.endings.len() };
-        let settled = self.engine.carry_out(work, &mut io.ticket).await;
+        let carried_out = self.engine.carry_out(work, &mut io.ticket);
+        let settled = self.in_its_name(carried_out).await;
         commit.settle(settled)
     }
 
@@ -303,7 +314,8 @@ impl Slot {
     pub(super) fn keep_fresh(&self) {
         let (mut state, config) = (self.state(), &self.engine.config);
         let Standing::Live(live) = &state.standing else { return };
-        if state.writes && state.wish.login.is_none() && !state.wish.rotates() {
+        let may_get_a_cookie = state.writes && !self.engine.is_overheard(&self.visitor);
+        if may_get_a_cookie && state.wish.login.is_none() && !state.wish.rotates() {
             let (navigates, now) = (self.visitor.navigates, self.engine.now());
             state.wish.upkeep = upkeep(&live.record, live.authority, navigates, config, now);
         }

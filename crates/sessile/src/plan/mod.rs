@@ -183,6 +183,7 @@ mod tests {
         assert_eq!(lasting.deadline(), at(1500));
     }
 
+    // R67
     #[test]
     fn anonymous_sessions_may_live_shorter() {
         let anonymous_idle_timeout = Some(Duration::from_secs(10));

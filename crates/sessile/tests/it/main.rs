@@ -4,6 +4,8 @@
 
 #[cfg(feature = "conformance")]
 mod broken;
+#[cfg(feature = "axum")]
+mod caching;
 mod documents;
 mod engine;
 #[cfg(feature = "file")]

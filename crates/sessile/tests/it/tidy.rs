@@ -78,6 +78,18 @@ fn the_pure_modules_do_no_io_and_read_no_clock() {
     }
 }
 
+/// Whoever compares byte by byte tells a guesser how far the guess was right.
+#[test]
+fn r4_secrets_and_their_hashes_are_compared_in_constant_time_alone() {
+    let token = in_library("token.rs").remove(0);
+    for name in ["Secret", "SecretHash", "Token"] {
+        assert_eq!(hasty_comparison(&token.text, name), None);
+    }
+    let raw = in_library("").into_iter().filter(|it| compares_raw_bytes(&it.text));
+    assert_eq!(raw.map(|it| it.path).collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+// R47
 #[test]
 fn only_the_system_call_module_names_the_system_call_crates() {
     let gate = |source: &Source| source.path.starts_with("store/file/sys");
@@ -128,6 +140,24 @@ fn nothing_is_left_for_later() {
 }
 
 // ---- the rules, over text
+
+/// How a type of this text compares other than by `subtle`, if it does.
+fn hasty_comparison(text: &str, name: &str) -> Option<String> {
+    let at = text.find(&format!("pub struct {name}"))?;
+    let attributes = text[..at].rsplit_once("\n\n").map_or("", |(_, attributes)| attributes);
+    let derived = ["PartialEq", "PartialOrd", "Hash"].map(|it| attributes.contains(it));
+    let by_hand = text.split_once(&format!("impl PartialEq for {name} {{"));
+    let body = by_hand.and_then(|(_, body)| body.split_once("\n}")).map_or("", |(body, _)| body);
+    let is_hasty = derived.contains(&true) || !body.is_empty() && !body.contains(".ct_eq(");
+    is_hasty.then(|| format!("{name} is compared byte by byte"))
+}
+
+/// Whether code takes a hash apart to compare it.
+fn compares_raw_bytes(text: &str) -> bool {
+    let code = without_unit_tests(&code_only(text)).to_owned();
+    code.lines()
+        .any(|line| line.contains("hash.as_bytes() ==") || line.contains("hash.as_bytes() !="))
+}
 
 /// One file, by its path below the folder it was looked for in.
 #[derive(Debug)]
@@ -501,6 +531,18 @@ mod rules_can_fail {
             let found = named("crate::store::file", text, &["crate::cookie"]);
             assert!(found.is_empty(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_comparison_that_takes_its_time_from_the_secret_is_seen() {
+        let derived = "\n\n#[derive(Clone, PartialEq)]\npub struct Secret(u8);\n";
+        let by_hand =
+            |how| format!("\n\npub struct Secret(u8);\nimpl PartialEq for Secret {{\n{how}\n}}\n");
+        assert!(hasty_comparison(derived, "Secret").is_some());
+        assert!(hasty_comparison(&by_hand("self.0 == other.0"), "Secret").is_some());
+        assert_eq!(hasty_comparison(&by_hand("self.0.ct_eq(&other.0).into()"), "Secret"), None);
+        assert!(compares_raw_bytes("if record.secret_hash.as_bytes() == other {}"));
+        assert!(!compares_raw_bytes("put(record.secret_hash.as_bytes());"));
     }
 
     #[test]

@@ -159,6 +159,8 @@ engine_laws! {
     a_due_secret_is_replaced_on_a_navigation_alone
     a_lost_answer_signs_nobody_out
     navigations_around_a_due_rotation_all_succeed
+    a_form_token_goes_with_its_session_and_changes_with_a_login
+    a_form_that_was_open_survives_a_rotation_and_no_step_up
     idle_and_absolute_deadlines_are_exact
     use_is_noted_and_keeps_the_session_alive
     remember_me_sets_a_lasting_cookie
@@ -169,10 +171,21 @@ engine_laws! {
     devices_are_listed_with_the_current_one_marked
     revoking_needs_the_right_owner
     revoke_all_spares_the_exception
+    everybody_is_signed_out_and_may_sign_in_again
+    revoking_the_signed_in_spares_the_anonymous
+    a_login_that_began_before_everybody_was_revoked_is_refused
+    no_login_escapes_the_end_of_everybodys_sessions
+    the_end_of_everybodys_sessions_misses_no_login_beside_it
+    an_earlier_end_of_everybodys_sessions_takes_nothing_back
+    a_login_waits_for_the_word_on_everybody
     logins_over_the_limit_end_the_oldest
     logins_over_the_limit_are_refused_when_asked
+    anonymous_sessions_over_the_limit_are_refused_and_nobody_else
     a_replay_ends_the_session_when_asked
     another_address_is_refused_or_told_or_ends_as_asked
+    another_user_agent_is_refused_or_told_or_ends_as_asked
+    no_secure_cookie_goes_out_over_plain_http
+    a_session_over_plain_http_goes_on_without_a_new_cookie
     an_outage_reads_as_nobody_when_asked_and_writes_nothing
     a_session_is_found_by_its_id_and_written_by_commit
     commit_shows_the_committed_value

@@ -135,6 +135,7 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
+// R3, R5, R6, R59
 #[tokio::test]
 async fn al10_no_name_and_no_byte_of_the_directory_is_a_usable_cookie() {
     let disk = Disk::new();
@@ -191,6 +192,7 @@ async fn al13_the_first_save_sends_a_cookie_of_the_configured_name() {
     assert_eq!(disk.records().len(), 2);
 }
 
+// R52
 #[tokio::test]
 async fn al14_a_damaged_file_is_kept_for_the_operator() {
     let disk = Disk::new();
@@ -257,6 +259,7 @@ async fn al20_a_logout_empties_deletes_and_clears_the_cookie_on_an_error_page_to
     assert!(disk.records().is_empty());
 }
 
+// R57
 #[tokio::test]
 async fn al21_the_store_collects_what_nobody_uses_without_being_asked() {
     let disk = Disk::new();
@@ -285,6 +288,7 @@ async fn al22_a_sweep_spares_what_a_running_request_will_save() {
     assert_eq!(server.read(&cookie, "late").await.as_deref(), Some("kept"));
 }
 
+// R23
 #[tokio::test]
 async fn al23_an_expired_cookie_leads_to_a_working_session_and_no_loop() {
     let disk = Disk::new();

@@ -18,6 +18,7 @@ use super::{
 use crate::engine::harness::{Server, secs};
 use crate::engine::{Place, memory};
 
+// R25
 #[tokio::test]
 async fn pt1_pt26_a_visitor_has_no_id_no_data_and_no_file() {
     let disk = Disk::new();
@@ -95,6 +96,7 @@ async fn pt8_the_idle_check_can_be_turned_off() {
     assert_eq!(server.id(&by_config).await, None);
 }
 
+// R30, R33, R34
 #[tokio::test]
 async fn pt9_no_use_save_or_renewal_extends_the_absolute_deadline() {
     let disk = Disk::new();
@@ -154,6 +156,7 @@ async fn pt12_parallel_requests_that_renew_end_with_one_session_and_no_logout() 
     assert_eq!(disk.records().len(), 1);
 }
 
+// R1, R7
 #[test]
 fn pt15_al24_dj3_tokens_are_random_url_safe_and_never_come_twice() {
     const TOKENS: usize = 20_000;
@@ -389,6 +392,7 @@ async fn pt25_ten_writers_of_one_key_leave_a_reader_one_of_their_values() {
     }
 }
 
+// R14, R15
 #[tokio::test]
 async fn pt27_the_cookie_has_every_safe_attribute() {
     let disk = Disk::new();
@@ -428,6 +432,7 @@ async fn pt29_al14_a_damaged_record_is_told_once_and_a_fresh_session_follows() {
     assert_eq!(server.events.take(), ["unknown"], "set aside, so that nothing loops");
 }
 
+// R63
 #[tokio::test]
 async fn pt30_a_value_put_into_two_sessions_is_shared_by_none() {
     let disk = Disk::new();

@@ -5,6 +5,7 @@ use sessile::{ErrorKind, Login};
 use crate::engine::Place;
 use crate::engine::harness::{Server, kind_of, secs};
 
+// R28, R29, R36
 pub(crate) async fn login_gives_a_new_id_and_keeps_the_data(place: &Place) {
     let server = Server::new(place);
     let anonymous = server.write("", "basket", "apple").await;
@@ -42,6 +43,7 @@ pub(crate) async fn login_takes_late_data_along(place: &Place) {
     assert_eq!(server.visit(&cookie).await.session.keys(), ["basket", "late"]);
 }
 
+// R28
 pub(crate) async fn a_planted_token_gains_nothing_by_a_login(place: &Place) {
     let server = Server::new(place);
     let planted = server.write("", "planted", "yes").await;
@@ -111,6 +113,7 @@ pub(crate) async fn a_login_does_not_revive_ended_data(place: &Place) {
     assert_eq!(server.visit(&cookie).await.session.keys(), ["own"]);
 }
 
+// R40
 pub(crate) async fn a_login_that_began_before_revoke_all_is_refused(place: &Place) {
     let server = Server::new(place);
     let visit = server.visit("").await;

@@ -1,5 +1,6 @@
 //! The laws, by theme.
 
+mod everybody;
 mod handles;
 mod login;
 mod logout;
@@ -10,6 +11,7 @@ mod policies;
 mod rotation;
 mod time;
 
+pub(crate) use everybody::*;
 pub(crate) use handles::*;
 pub(crate) use login::*;
 pub(crate) use logout::*;

@@ -9,6 +9,7 @@ use sessile::{Clock, Login};
 use crate::engine::Place;
 use crate::engine::harness::{Server, secs};
 
+// R23, R32, R33
 pub(crate) async fn idle_and_absolute_deadlines_are_exact(place: &Place) {
     let server = Server::with(place, |config| {
         config.idle_timeout = secs(100);
@@ -41,6 +42,7 @@ pub(crate) async fn use_is_noted_and_keeps_the_session_alive(place: &Place) {
     assert_eq!(server.store.calls() - calls, 1, "not every use is noted");
 }
 
+// R21
 pub(crate) async fn remember_me_sets_a_lasting_cookie(place: &Place) {
     let server = Server::new(place);
     let visit = server.visit("").await;
@@ -104,6 +106,7 @@ pub(crate) async fn remembering_later_sets_a_new_cookie(place: &Place) {
     assert_eq!(server.id(&brief).await, None, "the deadline stayed");
 }
 
+// R77
 pub(crate) async fn sweeping_removes_the_expired(place: &Place) {
     let server = Server::with(place, |config| config.idle_timeout = secs(100));
     for _ in 0..3 {
