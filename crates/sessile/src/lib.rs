@@ -36,7 +36,7 @@ pub use plan::Login;
 pub use record::{
     Data, Owner, PreviousSecret, RETIRED_MAX, Record, RetiredSecret, Summary, Version,
 };
-pub use session::{ExclusiveSession, Key, ReadSession, Session, SessionKey};
+pub use session::{ExclusiveSession, Key, PeekSession, ReadSession, Session, SessionKey};
 pub use token::{Secret, SecretHash, SessionId, Token, TokenKey};
 #[cfg(feature = "axum")]
 pub use web::SignedIn;

@@ -64,7 +64,9 @@ impl Engine {
             (None, Standing::Superseded) if !work.changes.is_empty() => {
                 return Err(superseded());
             }
-            (None, Standing::Nobody) if work.writes_something() => self.create(work, None).await?,
+            (None, Standing::Nobody | Standing::Ended) if work.writes_something() => {
+                self.create(work, None).await?
+            }
             (None, standing) => Settled { standing, cookie: None },
         };
         settled.cookie = settled.cookie.or(removal);

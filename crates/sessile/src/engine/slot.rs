@@ -109,7 +109,8 @@ impl Slot {
         if io.mode >= Some(mode) {
             return Ok(());
         }
-        // From reading to writing is no reason to load again: the commit expects this version.
+        // From reading to writing is no reason to load again: the commit expects this version. From
+        // peeking to anything is one: a use is noted for a session that is there.
         if io.mode == Some(Mode::Read) && mode == Mode::Write {
             io.mode = Some(mode);
             self.state().writes = true;
@@ -122,7 +123,10 @@ impl Slot {
         *io = Io { mode: Some(mode), ticket };
         let mut state = self.state();
         state.writes = mode > Mode::Read;
-        state.rebase(standing)
+        state.rebase(match standing {
+            Standing::Nobody if self.presented.any() => Standing::Ended,
+            standing => standing,
+        })
     }
 
     fn check_open(&self) -> Result<()> {
@@ -140,6 +144,10 @@ impl Slot {
             Standing::Live(live) => Some(look(&live.record)),
             _ => None,
         }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state().standing, Standing::Ended)
     }
 
     pub(crate) fn now(&self) -> SystemTime {
@@ -260,7 +268,7 @@ impl Slot {
                 state.standing = Standing::Unreadable;
                 return Err(unreadable());
             }
-            Standing::Nobody | Standing::Superseded => {}
+            Standing::Nobody | Standing::Ended | Standing::Superseded => {}
         }
         state.drop_wishes();
         // A token that an earlier commit of this request would have set opens nothing by now.

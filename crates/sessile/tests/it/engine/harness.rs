@@ -11,8 +11,8 @@ use sessile::store::{
     Access, Created, Durability, Expired, Loaded, Page, Scope, Store, Ticket, Updated,
 };
 use sessile::{
-    Client, Config, Error, ErrorKind, Event, Exchange, ManualClock, Owner, Record, Session,
-    SessionId, Sessions, Subscriber, Version,
+    Client, Config, Error, ErrorKind, Event, Exchange, ManualClock, Owner, PeekSession, Record,
+    Session, SessionId, Sessions, Subscriber, Version,
 };
 
 use super::Place;
@@ -53,12 +53,21 @@ impl Server {
 
     /// Begins a top-level navigation of a browser that holds `cookie`.
     pub(crate) async fn navigate(&self, cookie: &str) -> Visit {
+        let exchange = self.navigation(cookie);
+        let session = exchange.handle().session().await.unwrap();
+        Visit { exchange, session }
+    }
+
+    pub(crate) fn navigation(&self, cookie: &str) -> Exchange {
         let mut headers = headers(cookie);
         headers.insert("sec-fetch-mode", HeaderValue::from_static("navigate"));
         headers.insert("sec-fetch-dest", HeaderValue::from_static("document"));
-        let exchange = self.sessions.begin(&headers, Client::default());
-        let session = exchange.handle().session().await.unwrap();
-        Visit { exchange, session }
+        self.sessions.begin(&headers, Client::default())
+    }
+
+    /// A request that looks without using; gives what it saw.
+    pub(crate) async fn peek(&self, cookie: &str) -> PeekSession {
+        self.begin(cookie).handle().peek().await.unwrap()
     }
 
     pub(crate) fn begin(&self, cookie: &str) -> Exchange {

@@ -121,6 +121,8 @@ engine_laws! {
     a_token_we_did_not_issue_is_never_adopted
     a_malformed_token_costs_no_look_up
     an_unknown_token_leaves_the_cookie_alone
+    a_token_that_opens_nothing_is_told_from_none
+    what_did_not_end_is_not_called_ended
     a_guess_is_refused_and_changes_nothing
     guessing_gets_slower_and_costs_the_owner_nothing
     the_second_of_two_cookies_counts_when_the_first_is_dead
@@ -161,6 +163,8 @@ engine_laws! {
     navigations_around_a_due_rotation_all_succeed
     idle_and_absolute_deadlines_are_exact
     use_is_noted_and_keeps_the_session_alive
+    a_peek_leaves_content_and_age_as_they_were
+    what_follows_a_peek_counts_as_use
     remember_me_sets_a_lasting_cookie
     a_session_lives_as_long_as_its_handler_says
     a_lifetime_in_the_past_ends_the_session
