@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod event;
 mod expiry;
+mod keys;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod plan;
@@ -32,6 +33,7 @@ pub use engine::{
 };
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, Subscriber};
+pub use keys::Keys;
 pub use plan::Login;
 pub use record::{
     Data, Owner, PreviousSecret, RETIRED_MAX, Record, RetiredSecret, Summary, Version,

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Authority, Lifetime, Login, Wish, check_nesting, check_size, upkeep};
 use crate::record::{Data, Record};
 use crate::store::{Loaded, Ticket};
-use crate::token::SessionId;
+use crate::token::{SessionId, Token};
 
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -28,6 +28,8 @@ pub(crate) struct Slot {
     presented: Presented,
     visitor: Visitor,
     began_at: SystemTime,
+    /// The key that the session is to have which begins here, if it was given.
+    key: Option<Token>,
     io: AsyncMutex<Io>,
     state: Mutex<State>,
 }
@@ -71,14 +73,14 @@ impl Slot {
     pub(super) fn new(engine: Arc<Engine>, presented: Presented, visitor: Visitor) -> Self {
         let began_at = engine.now();
         let (io, state) = (AsyncMutex::default(), Mutex::default());
-        Self { engine, presented, visitor, began_at, io, state }
+        Self { engine, presented, visitor, began_at, key: None, io, state }
     }
 
-    /// A slot of no request, for a session that is yet to be.
-    pub(super) fn detached(engine: Arc<Engine>) -> Self {
+    /// A slot of no request, for a session that is yet to be, perhaps under this key.
+    pub(super) fn detached(engine: Arc<Engine>, key: Option<Token>) -> Self {
         let slot = Self::new(engine, Presented::default(), Visitor::default());
         let io = Io { mode: Some(Mode::Write), ticket: Ticket::none() };
-        Self { io: AsyncMutex::new(io), ..slot }
+        Self { key, io: AsyncMutex::new(io), ..slot }
     }
 
     /// A slot of no request, for a session that the application found by its ID.
@@ -304,6 +306,7 @@ impl Slot {
             wish: std::mem::take(&mut state.wish),
             visitor: self.visitor.clone(),
             began_at: self.began_at,
+            key: self.key.clone(),
         }))
     }
 
@@ -312,7 +315,9 @@ impl Slot {
         let (mut state, config) = (self.state(), &self.engine.config);
         let Standing::Live(live) = &state.standing else { return };
         if state.writes && state.wish.login.is_none() && !state.wish.rotates() {
-            let (navigates, now) = (self.visitor.navigates, self.engine.now());
+            // A key that is drawn anew moves its session, which only a handler may ask for.
+            let navigates = self.visitor.navigates && !self.engine.draws_keys();
+            let now = self.engine.now();
             state.wish.upkeep = upkeep(&live.record, live.authority, navigates, config, now);
         }
     }

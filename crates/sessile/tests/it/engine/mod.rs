@@ -170,6 +170,20 @@ engine_laws! {
     a_lifetime_in_the_past_ends_the_session
     remembering_later_sets_a_new_cookie
     lowering_is_carried_out_with_a_5xx_and_ends_earlier_secrets
+    a_key_of_the_application_opens_the_session_it_was_drawn_for
+    a_drawn_key_of_the_wrong_form_begins_no_session
+    a_taken_key_is_drawn_again_and_not_for_ever
+    a_key_of_the_wrong_form_costs_no_look_up
+    a_key_that_was_not_taken_over_is_never_adopted
+    the_session_of_another_system_is_taken_over_once
+    a_taken_over_session_rotates_to_a_token_with_a_grace
+    a_rotation_of_a_drawn_key_moves_the_session
+    what_is_written_during_a_move_comes_along
+    of_two_moves_of_one_session_one_succeeds
+    a_session_that_ended_does_not_move
+    no_move_escapes_the_end_of_all_sessions
+    a_spared_session_may_still_move
+    a_step_up_with_a_drawn_key_moves_the_session
     devices_are_listed_with_the_current_one_marked
     revoking_needs_the_right_owner
     revoke_all_spares_the_exception

@@ -10,7 +10,7 @@ use sessile::store::{Durability, MemoryStore, Store, Updated};
 use sessile::{ErrorKind, SessionId};
 
 use super::{
-    BODY_AT, Disk, LONG, created, files_below, foreign_cookie, hold, load, log_out, mode_of,
+    BODY_AT, Disk, LONG, created, files_below, foreign_cookie, hold, holds, load, log_out, mode_of,
     names_in, next, open, record, rotate, set_mode, sweep, update,
 };
 use crate::engine::Place;
@@ -129,10 +129,6 @@ async fn al9_one_error_type_tells_the_same_on_every_store() {
         let refused = hold(store, id, Duration::ZERO, LONG).await;
         assert_eq!(refused.unwrap_err(), ErrorKind::LockTimeout);
     }
-}
-
-fn holds(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
 }
 
 #[tokio::test]

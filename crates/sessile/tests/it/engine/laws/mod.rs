@@ -1,6 +1,7 @@
 //! The laws, by theme.
 
 mod handles;
+mod keys;
 mod login;
 mod logout;
 mod merge;
@@ -11,6 +12,7 @@ mod rotation;
 mod time;
 
 pub(crate) use handles::*;
+pub(crate) use keys::*;
 pub(crate) use login::*;
 pub(crate) use logout::*;
 pub(crate) use merge::*;
