@@ -325,7 +325,8 @@ pub struct CookieConfig {
     /// Whether each site that embeds this one gets a cookie of its own (CHIPS); needs `secure`.
     /// Default no.
     pub partitioned: bool,
-    /// Other full names that are read as well, at most 7: those of the cookie before it was renamed.
+    /// Other full names that are read as well, at most 7: those of the cookie before it was renamed, or
+    /// of another system whose sessions were taken over.
     /// A new token is set under the new name alone; a logout removes all. Default none.
     pub also_read: Vec<String>,
 }

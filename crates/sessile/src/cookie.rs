@@ -7,9 +7,10 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, HeaderName, SET_COOKIE,
 use http::{HeaderMap, HeaderValue};
 
 use crate::config::{Caching, Config, CookieConfig, Transport};
-use crate::token::{Token, TokenKey};
+use crate::keys::Keys;
+use crate::token::Token;
 
-/// The most tokens of one request that are looked up: the browser's own, and one planted beside it.
+/// The most values of one request that are looked up: the browser's own, and one planted beside it.
 const CANDIDATES_MAX: usize = 2;
 
 /// The longest life a browser grants a cookie (RFC 6265bis, 5.5).
@@ -23,8 +24,9 @@ pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// What the headers of a request hold of ours.
 #[derive(Debug, Default)]
 pub(crate) struct Presented {
-    /// The distinct well-formed tokens, in order; at most two.
+    /// The distinct well-formed tokens, in order: those of at most two values.
     pub(crate) tokens: Vec<Token>,
+    candidates: usize,
     /// Which of our names were there at all, well-formed or not: bit `n` for the name numbered `n`.
     seen: u8,
 }
@@ -35,42 +37,47 @@ impl Presented {
         self.seen != 0
     }
 
-    fn add(&mut self, name: usize, value: &[u8], keys: &[TokenKey]) {
+    /// Notes a value, and what it may be: a text can have the form of a token and of a key.
+    fn add(&mut self, name: usize, value: &[u8], config: &Config, keys: Option<&Keys>) {
         self.seen |= 1 << name;
-        let token = match keys {
+        let ours = match &config.token_keys[..] {
             [] => Token::parse(value),
-            keys => Token::parse_signed(value, keys),
+            signing => Token::parse_signed(value, signing),
         };
-        if self.tokens.len() < CANDIDATES_MAX
-            && let Some(token) = token.filter(|token| !self.tokens.contains(token))
-        {
-            self.tokens.push(token);
+        let theirs = keys.and_then(|keys| keys.parse(value));
+        let readings = ours.into_iter().chain(theirs);
+        let new: Vec<_> = readings.filter(|token| !self.tokens.contains(token)).collect();
+        if self.candidates < CANDIDATES_MAX && !new.is_empty() {
+            self.candidates += 1;
+            self.tokens.extend(new);
         }
     }
 }
 
-/// Reads what a request presents. Anything but an exact token is as good as nothing.
-pub(crate) fn read(headers: &HeaderMap, config: &Config, names: &[String]) -> Presented {
-    let (mut presented, keys) = (Presented::default(), &config.token_keys[..]);
+/// Reads what a request presents. Anything but an exact token, or key, is as good as nothing.
+pub(crate) fn read(
+    headers: &HeaderMap,
+    config: &Config,
+    names: &[String],
+    keys: Option<&Keys>,
+) -> Presented {
+    let mut presented = Presented::default();
+    let mut add = |name, value: &[u8]| presented.add(name, value, config, keys);
     match config.transport {
-        Transport::Header => read_bearer(headers, keys, &mut presented),
+        Transport::Header => bearer_of(headers).into_iter().for_each(|value| add(0, value)),
         Transport::Cookie => {
             for (number, name) in names.iter().enumerate() {
-                let add = |value: &[u8]| presented.add(number, value, keys);
-                values_of(headers, name).for_each(add);
+                values_of(headers, name).for_each(|value| add(number, value));
             }
         }
     }
     presented
 }
 
-fn read_bearer(headers: &HeaderMap, keys: &[TokenKey], presented: &mut Presented) {
+fn bearer_of(headers: &HeaderMap) -> Option<&[u8]> {
     let credentials = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-    if let Some((scheme, token)) = credentials.split_at_checked(7)
-        && scheme.eq_ignore_ascii_case(b"bearer ")
-    {
-        presented.add(0, token, keys);
-    }
+    let (scheme, token) = credentials.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
 }
 
 /// What every cookie of this name holds.
@@ -198,7 +205,7 @@ mod tests {
     }
 
     fn presented(values: &[&[u8]]) -> Presented {
-        read(&headers(values), &Config::default(), &["session".into(), "old".into()])
+        read(&headers(values), &Config::default(), &["session".into(), "old".into()], None)
     }
 
     fn tokens(values: &[&[u8]]) -> Vec<String> {
@@ -265,6 +272,27 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_read_as_a_token_and_as_a_key_where_it_can_be_both() {
+        let all = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+        let keys = Keys::new("python", all, 43..=43).unwrap();
+        let texts: Vec<_> = (0..3).map(|_| Token::random().unwrap().reveal()).collect();
+        let [a, b, c] = &texts[..] else { unreachable!() };
+        let value = format!("session={a}; session={a}; session={b}; session={c}");
+        let sent = headers(&[value.as_bytes()]);
+        let found = read(&sent, &Config::default(), &["session".into()], Some(&keys)).tokens;
+        assert_eq!(
+            found.iter().map(Token::reveal).collect::<Vec<_>>(),
+            [a, a, b, b].map(String::clone)
+        );
+        assert_ne!(found[0].id(), found[1].id(), "the key's ID is not in its text");
+        let new = CookieChange::Set { token: found[1].clone(), lasts: None };
+        let key = BASE64URL_NOPAD.encode(&[1; 32]).parse().unwrap();
+        let signing = Config { token_keys: vec![key], ..Config::default() };
+        let written = written(&signing, &Presented::default(), &new);
+        assert!(written[0].contains(&format!("={a};")), "a key travels as it is");
+    }
+
+    #[test]
     fn the_current_name_comes_before_an_earlier_one() {
         let (new, old) = (Token::random().unwrap().reveal(), Token::random().unwrap().reveal());
         let both = format!("old={old}; session={new}");
@@ -281,7 +309,7 @@ mod tests {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
             let read = |transport| {
                 let config = Config { transport, ..Config::default() };
-                read(&headers, &config, &["session".into()]).tokens
+                read(&headers, &config, &["session".into()], None).tokens
             };
             assert_eq!(
                 (read(Transport::Header), read(Transport::Cookie)),
@@ -291,7 +319,7 @@ mod tests {
         for wrong in ["Basic abc", "Bearer", "", "Bearer  x"] {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(wrong))]);
             let config = Config { transport: Transport::Header, ..Config::default() };
-            assert!(read(&headers, &config, &[]).tokens.is_empty(), "{wrong}");
+            assert!(read(&headers, &config, &[], None).tokens.is_empty(), "{wrong}");
         }
     }
 
@@ -318,11 +346,14 @@ mod tests {
         let cookie = written(&old, &Presented::default(), &change).remove(0);
         let sent = headers(&[cookie.split(';').next().unwrap().as_bytes()]);
         let names = ["__Host-session".to_owned()];
-        assert!(read(&sent, &old, &names).tokens.contains(&token));
-        assert!(read(&sent, &new, &names).tokens.contains(&token));
+        assert!(read(&sent, &old, &names, None).tokens.contains(&token));
+        assert!(read(&sent, &new, &names, None).tokens.contains(&token));
         let plain = headers(&[format!("__Host-session={}", token.reveal()).as_bytes()]);
-        assert!(read(&plain, &new, &names).tokens.is_empty() && read(&plain, &new, &names).any());
-        assert!(read(&sent, &Config::default(), &names).tokens.is_empty());
+        assert!(
+            read(&plain, &new, &names, None).tokens.is_empty()
+                && read(&plain, &new, &names, None).any()
+        );
+        assert!(read(&sent, &Config::default(), &names, None).tokens.is_empty());
     }
 
     // R13, R18

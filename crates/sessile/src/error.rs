@@ -49,6 +49,8 @@ pub enum ErrorKind {
     Value,
     /// A closure given to `update` panicked at commit; nothing was written.
     Panicked,
+    /// A key that is not ours has not the form it was promised to have, or is taken.
+    Key,
     /// The operating system gave no randomness.
     Random,
     /// The configuration or the environment is wrong; the message names the mend.

@@ -28,6 +28,13 @@ pub enum Event {
     Reauthenticated(SessionId),
     /// The session's secret was replaced.
     Rotated(SessionId),
+    /// The session's key was replaced, and with it its ID, which follows from a key that is not ours.
+    Rekeyed {
+        /// The session from now on.
+        id: SessionId,
+        /// What it was before.
+        replaced: SessionId,
+    },
     /// A handler ended its own session.
     LoggedOut(SessionId),
     /// The session was ended from outside.
@@ -101,6 +108,7 @@ impl Event {
             | Self::LoggedIn { id, .. }
             | Self::Reauthenticated(id)
             | Self::Rotated(id)
+            | Self::Rekeyed { id, .. }
             | Self::LoggedOut(id)
             | Self::Revoked(id)
             | Self::Swept(id)
@@ -131,6 +139,7 @@ impl Event {
             Self::LoggedIn { .. } => "logged_in",
             Self::Reauthenticated(_) => "reauthenticated",
             Self::Rotated(_) => "rotated",
+            Self::Rekeyed { .. } => "rekeyed",
             Self::LoggedOut(_) => "logged_out",
             Self::Revoked(_) => "revoked",
             Self::OwnerRevoked { .. } => "owner_revoked",

@@ -14,6 +14,7 @@ mod error;
 mod event;
 mod expiry;
 mod form;
+mod keys;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod plan;
@@ -33,11 +34,12 @@ pub use engine::{
 };
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Circumstances, Event, Subscriber};
+pub use keys::Keys;
 pub use plan::Login;
 pub use record::{
     Data, Owner, PreviousSecret, RETIRED_MAX, Record, RetiredSecret, Summary, Version,
 };
-pub use session::{ExclusiveSession, Key, ReadSession, Session, SessionKey};
+pub use session::{ExclusiveSession, Key, PeekSession, ReadSession, Session, SessionKey};
 pub use token::{Secret, SecretHash, SessionId, Token, TokenKey};
 #[cfg(feature = "axum")]
 pub use web::SignedIn;

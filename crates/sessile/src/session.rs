@@ -55,6 +55,17 @@ impl Session {
         self.slot.with_record(|record| record.owner.clone()).flatten()
     }
 
+    /// Whether the request presented a token that opens nothing: what a page goes by that says
+    /// "your session has ended". No longer so once a new session was committed.
+    ///
+    /// Why it opens nothing is not told: expired, ended, swept, or never a token of ours. A guess
+    /// learns nothing from the answer. A token that a login replaced moments ago has not ended: the
+    /// browser holds the newer one. Nor has one whose store could not be read.
+    #[doc(alias = "expired")]
+    pub fn has_ended(&self) -> bool {
+        self.slot.has_ended()
+    }
+
     /// The record as it was loaded or last committed; `None` while there is no session.
     pub fn record(&self) -> Option<Record> {
         self.slot.with_record(Clone::clone)
@@ -320,6 +331,11 @@ impl ReadSession {
         self.0.owner()
     }
 
+    /// Whether the request presented a token that opens nothing; see [`Session::has_ended`].
+    pub fn has_ended(&self) -> bool {
+        self.0.has_ended()
+    }
+
     /// The record as it was loaded; `None` while there is no session.
     pub fn record(&self) -> Option<Record> {
         self.0.record()
@@ -351,6 +367,25 @@ impl ReadSession {
     /// As [`Session::check_form_token`].
     pub fn check_form_token(&self, token: &str) -> Result<()> {
         self.0.check_form_token(token)
+    }
+}
+
+/// A session that its handler looks at without using it: for pages that ask again and again by
+/// themselves. Neither its content nor its age changes.
+#[derive(Clone, Debug)]
+pub struct PeekSession(ReadSession);
+
+impl PeekSession {
+    pub(crate) fn new(session: Session) -> Self {
+        Self(ReadSession::new(session))
+    }
+}
+
+impl Deref for PeekSession {
+    type Target = ReadSession;
+
+    fn deref(&self) -> &ReadSession {
+        &self.0
     }
 }
 

@@ -3,6 +3,8 @@
 //! A [`Token`] is what the cookie carries: 16 bytes of [`SessionId`] and 16 bytes of [`Secret`], in
 //! 43 characters of unpadded base64url. A store keeps only the [`SecretHash`], so a stolen session
 //! directory, dump or log holds nothing that can be presented as a cookie.
+//!
+//! A key that is not ours ([`Keys`](crate::Keys)) is wholly the secret, and its ID follows from it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -36,6 +38,14 @@ impl SessionId {
     /// The ID with exactly these bytes.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
+    }
+
+    /// The ID of the session that a key of another system opens: the first 128 bits of SHA-256 over
+    /// `sessile-foreign`, the kind and the key, with a zero byte before each of the last two.
+    pub(crate) fn of_key(kind: &str, key: &str) -> Self {
+        let digest = Sha256::new().chain_update("sessile-foreign\0").chain_update(kind);
+        let digest = digest.chain_update([0]).chain_update(key).finalize();
+        Self(digest[..16].try_into().expect("16 of 32 bytes"))
     }
 
     /// The 16 bytes.
@@ -88,8 +98,16 @@ impl TryFrom<String> for SessionId {
 }
 
 /// The secret half of a token: 128 random bits, wiped from memory when dropped, never printed.
+///
+/// A key that is not ours is a secret as a whole.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<[u8; 16]>);
+pub struct Secret(Form);
+
+#[derive(Clone)]
+enum Form {
+    Drawn(Zeroizing<[u8; 16]>),
+    Key(Zeroizing<String>),
+}
 
 impl Secret {
     /// Draws a new secret from the operating system.
@@ -97,13 +115,24 @@ impl Secret {
     /// # Errors
     /// [`ErrorKind::Random`] when the system gives no randomness.
     pub fn random() -> Result<Self> {
-        random_bytes().map(Zeroizing::new).map(Self)
+        random_bytes().map(Self::drawn)
+    }
+
+    fn drawn(bytes: [u8; 16]) -> Self {
+        Self(Form::Drawn(Zeroizing::new(bytes)))
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Form::Drawn(bytes) => &**bytes,
+            Form::Key(key) => key.as_bytes(),
+        }
     }
 
     /// What a store keeps of it: SHA-256 of the namespace, a zero byte and the secret.
     pub fn hash(&self, namespace: &str) -> SecretHash {
-        let digest = Sha256::new().chain_update(namespace).chain_update([0]).chain_update(*self.0);
-        SecretHash(digest.finalize().into())
+        let digest = Sha256::new().chain_update(namespace).chain_update([0]);
+        SecretHash(digest.chain_update(self.as_bytes()).finalize().into())
     }
 }
 
@@ -143,7 +172,8 @@ impl fmt::Debug for SecretHash {
     }
 }
 
-/// What the cookie carries: a session ID and its secret, 43 characters of base64url.
+/// What the cookie carries: a session ID and its secret, 43 characters of base64url; or a key that is
+/// not ours, as it is.
 #[derive(Clone)]
 pub struct Token {
     id: SessionId,
@@ -151,7 +181,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// The length of every token's text, in bytes.
+    /// The length of the text of every token of ours, in bytes.
     pub const TEXT_LEN: usize = 43;
 
     /// Draws a token with a new ID and a new secret.
@@ -168,6 +198,11 @@ impl Token {
     /// [`ErrorKind::Random`] when the system gives no randomness.
     pub fn for_session(id: SessionId) -> Result<Self> {
         Ok(Self { id, secret: Secret::random()? })
+    }
+
+    /// A token whose text is this key of another system, which opens the session of `id`.
+    pub(crate) fn of_key(id: SessionId, key: Zeroizing<String>) -> Self {
+        Self { id, secret: Secret(Form::Key(key)) }
     }
 
     /// Reads a token from a cookie's value, or gives `None` for anything but its one exact spelling.
@@ -188,30 +223,33 @@ impl Token {
 
     /// The text to send to the browser. Whoever holds it holds the session: never log it.
     pub fn reveal(&self) -> String {
-        BASE64URL_NOPAD.encode(&*self.to_bytes())
+        match &self.secret.0 {
+            Form::Drawn(secret) => BASE64URL_NOPAD.encode(&*self.to_bytes(secret)),
+            Form::Key(key) => key.to_string(),
+        }
     }
 
-    /// As [`reveal`](Self::reveal), signed by this key.
+    /// As [`reveal`](Self::reveal), signed by this key. What is not ours is not signed.
     pub(crate) fn reveal_signed(&self, key: &TokenKey) -> String {
-        let token = self.to_bytes();
+        let Form::Drawn(secret) = &self.secret.0 else { return self.reveal() };
+        let token = self.to_bytes(secret);
         let mut bytes = Zeroizing::new([0; 40]);
         bytes[..32].copy_from_slice(&*token);
         bytes[32..].copy_from_slice(&key.tag(&token));
         BASE64URL_NOPAD.encode(&*bytes)
     }
 
-    fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+    fn to_bytes(&self, secret: &[u8; 16]) -> Zeroizing<[u8; 32]> {
         let mut bytes = Zeroizing::new([0; 32]);
         bytes[..16].copy_from_slice(&self.id.0);
-        bytes[16..].copy_from_slice(&*self.secret.0);
+        bytes[16..].copy_from_slice(secret);
         bytes
     }
 
     fn from_bytes(bytes: &[u8; 32]) -> Self {
         let (id, secret) = bytes.split_at(16);
         let id = SessionId(id.try_into().expect("half of 32 bytes"));
-        let secret: [u8; 16] = secret.try_into().expect("half of 32 bytes");
-        Self { id, secret: Secret(Zeroizing::new(secret)) }
+        Self { id, secret: Secret::drawn(secret.try_into().expect("half of 32 bytes")) }
     }
 
     /// The public half.
@@ -227,7 +265,7 @@ impl Token {
 
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
-        self.id == other.id && self.secret.0.ct_eq(&*other.secret.0).into()
+        self.id == other.id && self.secret.as_bytes().ct_eq(other.secret.as_bytes()).into()
     }
 }
 
@@ -342,12 +380,15 @@ mod tests {
     /// checks it: what is asked for here is `zeroize`'s own word.
     #[test]
     fn r75_secrets_are_wiped_when_they_are_dropped() {
-        fn is_wiped<T, Bytes: zeroize::ZeroizeOnDrop>(_: fn(&T) -> &Bytes) {}
-        is_wiped(|Secret(bytes)| bytes);
-        is_wiped(|TokenKey(bytes)| bytes);
-        fn gives_wiped<T: zeroize::ZeroizeOnDrop>(_: fn(&Token) -> T) {}
-        gives_wiped(Token::to_bytes);
-        let Token { id: SessionId(_), secret: Secret(_) } = Token::random().unwrap();
+        fn is_wiped(_: &impl zeroize::ZeroizeOnDrop) {}
+        let Token { id: SessionId(_), secret: Secret(form) } = Token::random().unwrap();
+        match &form {
+            Form::Drawn(bytes) => is_wiped(bytes),
+            Form::Key(key) => is_wiped(key),
+        }
+        let TokenKey(bytes) = key(1);
+        is_wiped(&bytes);
+        is_wiped(&Token::random().unwrap().to_bytes(&[0; 16]));
     }
 
     fn key(byte: u8) -> TokenKey {
@@ -419,7 +460,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_sha256_of_namespace_zero_secret() {
-        let secret = Secret(Zeroizing::new([7; 16]));
+        let secret = Secret::drawn([7; 16]);
         let expected = Sha256::digest([b"shop\0".as_slice(), &[7; 16]].concat());
         assert_eq!(secret.hash("shop").as_bytes(), expected.as_slice());
     }

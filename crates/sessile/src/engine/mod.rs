@@ -11,6 +11,7 @@ mod owners;
 mod quota;
 mod slot;
 mod standing;
+mod succession;
 mod sweep;
 
 use std::collections::HashMap;
@@ -26,8 +27,9 @@ use http::{HeaderMap, HeaderValue};
 use crate::clock::{Clock, SystemClock, truncated};
 use crate::config::{Config, Keep};
 use crate::cookie;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Circumstances, Event, Subscriber, Subscribers};
+use crate::keys::Keys;
 use crate::plan::{Fresh, KeptClient};
 use crate::store::Store;
 use crate::token::{SessionId, Token};
@@ -59,6 +61,8 @@ pub struct Sessions {
 pub(crate) struct Engine {
     store: Arc<dyn Store>,
     config: Config,
+    /// Keys that are not ours, where some are accepted.
+    keys: Option<Keys>,
     cookie_names: Vec<String>,
     clock: Arc<dyn Clock>,
     subscribers: Subscribers,
@@ -81,6 +85,7 @@ impl Sessions {
         SessionsBuilder {
             store: Arc::new(store),
             config: Config::default(),
+            keys: None,
             clock: Arc::new(SystemClock::default()),
             subscribers: Subscribers::default(),
         }
@@ -94,7 +99,8 @@ impl Sessions {
     /// Begins a request. Reads its headers, and nothing else until a handler asks for the session.
     pub fn begin(&self, headers: &HeaderMap, client: Client) -> Exchange {
         sweep::start_once(&self.engine);
-        let presented = cookie::read(headers, &self.engine.config, &self.engine.cookie_names);
+        let Engine { config, cookie_names, keys, .. } = &*self.engine;
+        let presented = cookie::read(headers, config, cookie_names, keys.as_ref());
         self.engine.delivery.note_presented(presented.any());
         let user_agent = headers.get(USER_AGENT).cloned();
         let is_overheard = client.tls == Some(false) && !asks_loopback(headers);
@@ -115,6 +121,7 @@ impl Sessions {
 pub struct SessionsBuilder {
     store: Arc<dyn Store>,
     config: Config,
+    keys: Option<Keys>,
     clock: Arc<dyn Clock>,
     subscribers: Subscribers,
 }
@@ -123,6 +130,13 @@ impl SessionsBuilder {
     /// Takes another configuration.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Accepts keys that are not ours, and draws them where they come with a generator.
+    #[doc(alias = "generator")]
+    pub fn keys(mut self, keys: Keys) -> Self {
+        self.keys = Some(keys);
         self
     }
 
@@ -144,8 +158,13 @@ impl SessionsBuilder {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the configuration contradicts itself.
     pub fn build(self) -> Result<Sessions> {
         self.config.validate()?;
+        let are_drawn = self.keys.as_ref().is_some_and(Keys::are_drawn);
+        if are_drawn && (self.config.rotate_every.is_some() || !self.config.token_keys.is_empty()) {
+            return Err(Error::new(ErrorKind::Config, NEITHER_ROTATED_NOR_SIGNED));
+        }
         let engine = Engine {
             store: self.store,
+            keys: self.keys,
             cookie_names: self.config.cookie.names(),
             sweeper: sweep::Sweeper::default(),
             config: self.config,
@@ -159,6 +178,9 @@ impl SessionsBuilder {
         Ok(Sessions { engine: Arc::new(engine) })
     }
 }
+
+const NEITHER_ROTATED_NOR_SIGNED: &str = "keys that are drawn by the application are neither signed \
+     nor rotated by themselves: leave out `token_keys` and `rotate_every`";
 
 /// Who sent a request, as far as the server knows. Never taken from a header by the engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -224,9 +246,14 @@ impl Engine {
         self.subscribers.notify(event, &Circumstances { at: self.now(), client_address });
     }
 
-    /// Draws a token for a new session.
-    fn new_token(&self) -> Result<(Token, Fresh)> {
-        Token::random().map(|token| self.with_hash(token))
+    /// Draws a token for a new session: a key, where the application draws them.
+    fn new_token(&self) -> Result<Token> {
+        self.keys.as_ref().and_then(Keys::draw).unwrap_or_else(Token::random)
+    }
+
+    /// Whether a new secret means a new ID, because the ID follows from the secret.
+    fn draws_keys(&self) -> bool {
+        self.keys.as_ref().is_some_and(Keys::are_drawn)
     }
 
     fn with_hash(&self, token: Token) -> (Token, Fresh) {

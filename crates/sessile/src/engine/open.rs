@@ -109,9 +109,9 @@ impl Engine {
     /// The secret is verified before a lock is asked for, and again once it was had.
     async fn look_up(&self, id: SessionId, hash: &SecretHash, mode: Mode) -> Result<Found> {
         match mode {
-            Mode::Read => self.load(id, hash, Access::Read).await,
-            Mode::Write => self.load(id, hash, Access::Write).await,
-            Mode::Exclusive => match self.load(id, hash, Access::Read).await? {
+            Mode::Peek | Mode::Read => self.load(id, hash, Access::Read, mode).await,
+            Mode::Write => self.load(id, hash, Access::Write, mode).await,
+            Mode::Exclusive => match self.load(id, hash, Access::Read, mode).await? {
                 Found::Live(_, Authority::Previous) => Err(Error::new(
                     ErrorKind::Superseded,
                     "only the newest token may hold a session alone; this one was rotated away",
@@ -119,17 +119,23 @@ impl Engine {
                 Found::Live(loaded, _) => {
                     self.release(loaded.ticket).await;
                     let (wait, hold) = (self.config.lock_wait, self.config.lock_hold);
-                    self.load(id, hash, Access::Exclusive { wait, hold }).await
+                    self.load(id, hash, Access::Exclusive { wait, hold }, mode).await
                 }
                 nothing => Ok(nothing),
             },
         }
     }
 
-    async fn load(&self, id: SessionId, hash: &SecretHash, access: Access) -> Result<Found> {
+    async fn load(
+        &self,
+        id: SessionId,
+        hash: &SecretHash,
+        access: Access,
+        mode: Mode,
+    ) -> Result<Found> {
         let now = self.now();
         match self.store.load(id, now, access).await {
-            Ok(Some(loaded)) => self.judged(loaded, hash, now).await,
+            Ok(Some(loaded)) => self.judged(loaded, hash, mode, now).await,
             Ok(None) => Ok(self.found_nothing(&Event::Unknown(id))),
             // The store has set it aside: to the browser it is a session that is no more.
             Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -144,10 +150,19 @@ impl Engine {
         Found::Nothing
     }
 
-    async fn judged(&self, loaded: Loaded, hash: &SecretHash, now: SystemTime) -> Result<Found> {
+    async fn judged(
+        &self,
+        loaded: Loaded,
+        hash: &SecretHash,
+        mode: Mode,
+        now: SystemTime,
+    ) -> Result<Found> {
         let id = loaded.record.id;
         let judgement = judge(&loaded.record, hash, now);
         let (event, found) = match judgement {
+            Judgement::Current if mode == Mode::Peek => {
+                return Ok(Found::Live(loaded, Authority::Current));
+            }
             Judgement::Current => {
                 return Ok(Found::Live(self.touched(loaded, now).await, Authority::Current));
             }

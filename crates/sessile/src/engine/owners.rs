@@ -6,6 +6,7 @@ use super::{Engine, Sessions, Slot};
 use crate::config::OnOwnerLimit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::keys::malformed;
 use crate::record::{Owner, Record, Summary};
 use crate::session::Session;
 use crate::store::{Access, Scope};
@@ -64,7 +65,26 @@ impl Sessions {
     /// # Ok::<_, sessile::Error>(()) }).unwrap();
     /// ```
     pub fn detached(&self) -> Session {
-        Session::new(Arc::new(Slot::detached(Arc::clone(&self.engine))))
+        Session::new(Arc::new(Slot::detached(Arc::clone(&self.engine), None)))
+    }
+
+    /// A new session in place of another system's: its browser opens it with the key it has.
+    ///
+    /// [`Session::commit`] writes it, once something was put into it or somebody was logged in; then
+    /// requests find it. The key is of the form that [`SessionsBuilder::keys`] was given, and the
+    /// cookie it comes in is ours or one of [`CookieConfig::also_read`]. A logout ends the session
+    /// and not the other system's: to take it over again would bring it back.
+    ///
+    /// [`SessionsBuilder::keys`]: crate::SessionsBuilder::keys
+    /// [`CookieConfig::also_read`]: crate::CookieConfig::also_read
+    ///
+    /// # Errors
+    /// [`ErrorKind::Key`] for what is no such key; and from the commit, which leaves what is there as
+    /// it is, when the key was taken over before.
+    pub fn take_over(&self, key: &str) -> Result<Session> {
+        let keys = self.engine.keys.as_ref();
+        let key = keys.and_then(|keys| keys.parse(key.as_bytes())).ok_or_else(malformed)?;
+        Ok(Session::new(Arc::new(Slot::detached(Arc::clone(&self.engine), Some(key)))))
     }
 
     /// Lists where `owner` is signed in, at most 100 places from the one after `after`.
@@ -116,6 +136,9 @@ impl Sessions {
     ) -> Result<u64> {
         let (engine, owner) = (&self.engine, owner.try_into().map_err(Into::into)?);
         let (now, durability) = (engine.now(), engine.config.security_durability);
+        if let Some(id) = except.filter(|_| engine.draws_keys()) {
+            engine.spare(id, &owner, now).await?;
+        }
         let deleted = engine.store.delete_owner(&owner, except, now, durability).await;
         let sessions = deleted.map_err(|error| engine.failed(error))?;
         engine.notify(&Event::OwnerRevoked { owner, sessions });

@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Authority, Lifetime, Login, Wish, check_nesting, check_size, upkeep};
 use crate::record::{Data, Record};
 use crate::store::{Loaded, Ticket};
-use crate::token::SessionId;
+use crate::token::{SessionId, Token};
 
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -29,6 +29,8 @@ pub(crate) struct Slot {
     presented: Presented,
     visitor: Visitor,
     began_at: SystemTime,
+    /// The key that the session is to have which begins here, if it was given.
+    key: Option<Token>,
     io: AsyncMutex<Io>,
     state: Mutex<State>,
 }
@@ -72,14 +74,14 @@ impl Slot {
     pub(super) fn new(engine: Arc<Engine>, presented: Presented, visitor: Visitor) -> Self {
         let began_at = engine.now();
         let (io, state) = (AsyncMutex::default(), Mutex::default());
-        Self { engine, presented, visitor, began_at, io, state }
+        Self { engine, presented, visitor, began_at, key: None, io, state }
     }
 
-    /// A slot of no request, for a session that is yet to be.
-    pub(super) fn detached(engine: Arc<Engine>) -> Self {
+    /// A slot of no request, for a session that is yet to be, perhaps under this key.
+    pub(super) fn detached(engine: Arc<Engine>, key: Option<Token>) -> Self {
         let slot = Self::new(engine, Presented::default(), Visitor::default());
         let io = Io { mode: Some(Mode::Write), ticket: Ticket::none() };
-        Self { io: AsyncMutex::new(io), ..slot }
+        Self { key, io: AsyncMutex::new(io), ..slot }
     }
 
     /// A slot of no request, for a session that the application found by its ID.
@@ -110,7 +112,8 @@ impl Slot {
         if io.mode >= Some(mode) {
             return Ok(());
         }
-        // From reading to writing is no reason to load again: the commit expects this version.
+        // From reading to writing is no reason to load again: the commit expects this version. From
+        // peeking to anything is one: a use is noted for a session that is there.
         if io.mode == Some(Mode::Read) && mode == Mode::Write {
             io.mode = Some(mode);
             self.state().writes = true;
@@ -123,7 +126,10 @@ impl Slot {
         *io = Io { mode: Some(mode), ticket };
         let mut state = self.state();
         state.writes = mode > Mode::Read;
-        state.rebase(standing)
+        state.rebase(match standing {
+            Standing::Nobody if self.presented.any() => Standing::Ended,
+            standing => standing,
+        })
     }
 
     fn check_open(&self) -> Result<()> {
@@ -150,6 +156,10 @@ impl Slot {
             Standing::Live(live) => Some(look(&live.record)),
             _ => None,
         }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state().standing, Standing::Ended)
     }
 
     pub(crate) fn now(&self) -> SystemTime {
@@ -270,7 +280,7 @@ impl Slot {
                 state.standing = Standing::Unreadable;
                 return Err(unreadable());
             }
-            Standing::Nobody | Standing::Superseded => {}
+            Standing::Nobody | Standing::Ended | Standing::Superseded => {}
         }
         state.drop_wishes();
         // A token that an earlier commit of this request would have set opens nothing by now.
@@ -307,6 +317,7 @@ impl Slot {
             wish: std::mem::take(&mut state.wish),
             visitor: self.visitor.clone(),
             began_at: self.began_at,
+            key: self.key.clone(),
         }))
     }
 
@@ -316,7 +327,9 @@ impl Slot {
         let Standing::Live(live) = &state.standing else { return };
         let may_get_a_cookie = state.writes && !self.engine.is_overheard(&self.visitor);
         if may_get_a_cookie && state.wish.login.is_none() && !state.wish.rotates() {
-            let (navigates, now) = (self.visitor.navigates, self.engine.now());
+            // A key that is drawn anew moves its session, which only a handler may ask for.
+            let navigates = self.visitor.navigates && !self.engine.draws_keys();
+            let now = self.engine.now();
             state.wish.upkeep = upkeep(&live.record, live.authority, navigates, config, now);
         }
     }

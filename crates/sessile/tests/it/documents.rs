@@ -66,7 +66,8 @@ fn every_numbered_test_stands_in_its_row() {
 #[test]
 fn every_requirement_that_is_kept_has_a_test_that_bears_its_number() {
     let tests = tests_in(&sources());
-    let bears = |test: &String, number| tests.get(test).is_some_and(|all| all.contains(number));
+    let bears =
+        |test: &String, number: &String| tests.get(test).is_some_and(|all| all.contains(number));
     let rows = THREAT_MODEL.rows().unwrap().into_iter().filter(|row| row.answer == "kept");
     let unfindable = rows.filter(|row| !row.tests.iter().any(|test| bears(test, &row.number)));
     let numbers: Vec<_> = unfindable.map(|row| row.number).collect();

@@ -11,8 +11,8 @@ use http_body_util::BodyExt;
 use serde::Deserialize;
 use sessile::store::MemoryStore;
 use sessile::{
-    Config, Error, ErrorKind, ExclusiveSession, Failure, Login, ReadSession, Session, Sessions,
-    SignedIn,
+    Config, Error, ErrorKind, ExclusiveSession, Failure, Login, ManualClock, PeekSession,
+    ReadSession, Session, Sessions, SignedIn,
 };
 use tower::{Service, ServiceExt};
 
@@ -26,6 +26,8 @@ fn app(sessions: &Sessions) -> Router {
     Router::new()
         .route("/none", get(async || "none"))
         .route("/read", get(async |session: ReadSession| session.keys().join(",")))
+        .route("/peek", get(async |session: PeekSession| session.keys().join(",")))
+        .route("/ended", get(async |session: ReadSession| session.has_ended().to_string()))
         .route("/write", get(write))
         .route("/count", get(count))
         .route("/exclusive", get(exclusive))
@@ -169,6 +171,23 @@ async fn all_extractors_of_a_request_share_one_session() {
     browser.get("/count").await;
     assert_eq!(browser.get("/both").await.body, "truetrue");
     assert_eq!(browser.get("/read").await.body, "count,seen");
+}
+
+#[tokio::test]
+async fn a_page_that_peeks_keeps_nobody_signed_in() {
+    let clock = ManualClock::new();
+    let sessions = Sessions::builder(MemoryStore::new()).clock(clock.clone()).build().unwrap();
+    let mut browser = Browser::new(&sessions);
+    browser.get("/write?key=a&value=b").await;
+    let idle = sessions.config().idle_timeout;
+    clock.advance(idle / 2);
+    let answer = browser.get("/peek").await;
+    assert_eq!((answer.body.as_str(), &answer.headers["vary"]), ("a", &"Cookie".parse().unwrap()));
+    clock.advance(idle / 2);
+    assert_eq!(browser.get("/peek").await.body, "");
+    assert_eq!(browser.get("/ended").await.body, "true");
+    browser.get("/count").await;
+    assert_eq!(browser.get("/ended").await.body, "false");
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use sessile::store::{
     Access, Created, Durability, Expired, Loaded, Page, Scope, Store, Ticket, Updated,
 };
 use sessile::{
-    Client, Config, Error, ErrorKind, Event, Exchange, ManualClock, Owner, Record, Session,
-    SessionId, Sessions, Subscriber, Version,
+    Client, Clock, Config, Error, ErrorKind, Event, Exchange, Keys, ManualClock, Owner,
+    PeekSession, Record, Session, SessionId, Sessions, SessionsBuilder, Subscriber, Version,
 };
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -34,12 +34,25 @@ impl Server {
     }
 
     pub(crate) fn with(place: &Place, change: impl FnOnce(&mut Config)) -> Self {
+        Self::built(place, change, |builder| builder)
+    }
+
+    /// A server that takes keys that are not ours.
+    pub(crate) fn with_keys(place: &Place, keys: Keys) -> Self {
+        Self::built(place, |_| {}, |builder| builder.keys(keys))
+    }
+
+    fn built(
+        place: &Place,
+        change: impl FnOnce(&mut Config),
+        build: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
+    ) -> Self {
         let (clock, events) = (ManualClock::starting_at(SystemTime::now()), Events::default());
         let store = Counted::new(Arc::clone(&place.store));
         let mut config = Config::default();
         change(&mut config);
         let builder = Sessions::builder(store.clone()).config(config).clock(clock.clone());
-        let sessions = builder.subscriber(events.clone()).build().unwrap();
+        let sessions = build(builder).subscriber(events.clone()).build().unwrap();
         Self { sessions, clock, events, store }
     }
 
@@ -56,12 +69,21 @@ impl Server {
 
     /// Begins a top-level navigation of a browser that holds `cookie`.
     pub(crate) async fn navigate(&self, cookie: &str) -> Visit {
+        let exchange = self.navigation(cookie);
+        let session = exchange.handle().session().await.unwrap();
+        Visit { exchange, session }
+    }
+
+    pub(crate) fn navigation(&self, cookie: &str) -> Exchange {
         let mut headers = headers(cookie);
         headers.insert("sec-fetch-mode", HeaderValue::from_static("navigate"));
         headers.insert("sec-fetch-dest", HeaderValue::from_static("document"));
-        let exchange = self.sessions.begin(&headers, Client::default());
-        let session = exchange.handle().session().await.unwrap();
-        Visit { exchange, session }
+        self.sessions.begin(&headers, Client::default())
+    }
+
+    /// A request that looks without using; gives what it saw.
+    pub(crate) async fn peek(&self, cookie: &str) -> PeekSession {
+        self.begin(cookie).handle().peek().await.unwrap()
     }
 
     pub(crate) fn begin(&self, cookie: &str) -> Exchange {
@@ -85,6 +107,10 @@ impl Server {
         let visit = self.visit("").await;
         visit.session.login(owner).unwrap();
         visit.finish().await.unwrap().unwrap()
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     pub(crate) async fn owner(&self, cookie: &str) -> Option<String> {

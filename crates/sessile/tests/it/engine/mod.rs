@@ -121,6 +121,8 @@ engine_laws! {
     a_token_we_did_not_issue_is_never_adopted
     a_malformed_token_costs_no_look_up
     an_unknown_token_leaves_the_cookie_alone
+    a_token_that_opens_nothing_is_told_from_none
+    what_did_not_end_is_not_called_ended
     a_guess_is_refused_and_changes_nothing
     guessing_gets_slower_and_costs_the_owner_nothing
     the_second_of_two_cookies_counts_when_the_first_is_dead
@@ -163,11 +165,27 @@ engine_laws! {
     a_form_that_was_open_survives_a_rotation_and_no_step_up
     idle_and_absolute_deadlines_are_exact
     use_is_noted_and_keeps_the_session_alive
+    a_peek_leaves_content_and_age_as_they_were
+    what_follows_a_peek_counts_as_use
     remember_me_sets_a_lasting_cookie
     a_session_lives_as_long_as_its_handler_says
     a_lifetime_in_the_past_ends_the_session
     remembering_later_sets_a_new_cookie
     lowering_is_carried_out_with_a_5xx_and_ends_earlier_secrets
+    a_key_of_the_application_opens_the_session_it_was_drawn_for
+    a_drawn_key_of_the_wrong_form_begins_no_session
+    a_taken_key_is_drawn_again_and_not_for_ever
+    a_key_of_the_wrong_form_costs_no_look_up
+    a_key_that_was_not_taken_over_is_never_adopted
+    the_session_of_another_system_is_taken_over_once
+    a_taken_over_session_rotates_to_a_token_with_a_grace
+    a_rotation_of_a_drawn_key_moves_the_session
+    what_is_written_during_a_move_comes_along
+    of_two_moves_of_one_session_one_succeeds
+    a_session_that_ended_does_not_move
+    no_move_escapes_the_end_of_all_sessions
+    a_spared_session_may_still_move
+    a_step_up_with_a_drawn_key_moves_the_session
     devices_are_listed_with_the_current_one_marked
     revoking_needs_the_right_owner
     revoke_all_spares_the_exception

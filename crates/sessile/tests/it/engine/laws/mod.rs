@@ -2,6 +2,7 @@
 
 mod everybody;
 mod handles;
+mod keys;
 mod login;
 mod logout;
 mod merge;
@@ -13,6 +14,7 @@ mod time;
 
 pub(crate) use everybody::*;
 pub(crate) use handles::*;
+pub(crate) use keys::*;
 pub(crate) use login::*;
 pub(crate) use logout::*;
 pub(crate) use merge::*;

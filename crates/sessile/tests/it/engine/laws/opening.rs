@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use sessile::{ErrorKind, Token};
+use sessile::{ErrorKind, OnOutage, Token};
 
 use crate::engine::Place;
-use crate::engine::harness::{Server, kind_of};
+use crate::engine::harness::{Server, kind_of, secs};
 
 fn cookie_of(token: &Token) -> String {
     format!("__Host-session={}", token.reveal())
@@ -95,6 +95,52 @@ pub(crate) async fn an_unknown_token_leaves_the_cookie_alone(place: &Place) {
     let visit = server.visit(&cookie_of(&Token::random().unwrap())).await;
     assert_eq!(visit.finish().await.unwrap(), None);
     assert_eq!(server.store.calls(), 1, "one look-up, no more");
+}
+
+/// R11: whatever a token was, that it opens nothing is all that is told.
+pub(crate) async fn a_token_that_opens_nothing_is_told_from_none(place: &Place) {
+    let server = Server::new(place);
+    let rotated = server.write("", "key", "value").await;
+    let visit = server.visit(&rotated).await;
+    visit.session.rotate().unwrap();
+    visit.finish().await.unwrap();
+    server.clock.advance(secs(20 * 60));
+    let ended = server.write("", "key", "value").await;
+    server.sessions.revoke_any(server.id(&ended).await.unwrap()).await.unwrap();
+    let live = server.write("", "key", "value").await;
+    let expired = server.write("", "key", "value").await;
+    server.clock.advance(secs(20 * 60));
+    let id = server.id(&live).await.unwrap();
+    server.clock.advance(secs(20 * 60));
+    let guess = cookie_of(&Token::for_session(id).unwrap());
+    let unknown = cookie_of(&Token::random().unwrap());
+    for dead in [rotated, ended, expired, guess, unknown, "__Host-session=junk".into()] {
+        let visit = server.visit(&dead).await;
+        assert!(visit.session.has_ended(), "{dead}");
+        assert!(server.peek(&dead).await.has_ended(), "{dead}");
+        assert_eq!(visit.finish().await.unwrap(), None, "and its cookie is left alone");
+        let new = server.write(&dead, "key", "fresh").await;
+        assert!(!server.visit(&new).await.session.has_ended(), "a working session follows");
+    }
+    for well in ["", "other=junk", &live] {
+        assert!(!server.visit(well).await.session.has_ended(), "{well}");
+    }
+}
+
+pub(crate) async fn what_did_not_end_is_not_called_ended(place: &Place) {
+    let server = Server::with(place, |config| config.on_outage = OnOutage::ReadAsNobody);
+    let replaced = server.write("", "key", "value").await;
+    let visit = server.visit(&replaced).await;
+    visit.session.login("ann").unwrap();
+    let live = visit.finish().await.unwrap().unwrap();
+    assert!(!server.visit(&replaced).await.session.has_ended(), "the browser holds the newer");
+    server.store.fail("load");
+    let unread = server.visit(&live).await.session;
+    assert_eq!((unread.owner(), unread.has_ended()), (None, false));
+    server.store.mend();
+    let leaving = server.visit(&live).await;
+    leaving.session.invalidate().unwrap();
+    assert!(!leaving.session.has_ended(), "this very handler ends it");
 }
 
 // R4, R6, R11, R77
