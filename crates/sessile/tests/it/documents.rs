@@ -188,7 +188,7 @@ fn add_sources(folder: &Path, sources: &mut Vec<String>) {
 }
 
 /// The functions that run as tests: those marked so, and the laws, which are stamped into tests for
-/// every store and are told by their argument.
+/// every store and are told by their argument, and the rows of the HTTP laws by what they give.
 fn tests_in(sources: &[String]) -> BTreeSet<String> {
     let mut tests = BTreeSet::new();
     for source in sources {
@@ -196,7 +196,7 @@ fn tests_in(sources: &[String]) -> BTreeSet<String> {
         for line in source.replace("(\n    place: &", "(place: &").lines().map(str::trim) {
             is_marked |= line == "#[test]" || line.starts_with("#[tokio::test");
             let Some(name) = function_in(line) else { continue };
-            if is_marked || line.contains("(place: &") {
+            if is_marked || line.contains("(place: &") || line.contains("() -> Row {") {
                 tests.insert(name.to_owned());
             }
             is_marked = false;
@@ -275,13 +275,17 @@ mod tests {
             #[test]\n fn plain() {}
             #[tokio::test(flavor = \"multi_thread\")]\n #[ignore]\n async fn async_one() {}
             pub(crate) async fn law(place: &Place) {}
+            pub(crate) fn row() -> Row {}
             pub async fn long_law(\n    place: &dyn Place,\n) {}
             fn helper() {}
             // #[test]\n fn commented() {}
             #[cfg(test)]\n fn configured() {}
         ";
         let tests = tests_in(&[source.to_owned()]);
-        assert_eq!(tests.iter().collect::<Vec<_>>(), ["async_one", "law", "long_law", "plain"]);
+        assert_eq!(
+            tests.iter().collect::<Vec<_>>(),
+            ["async_one", "law", "long_law", "plain", "row"]
+        );
     }
 
     #[test]
