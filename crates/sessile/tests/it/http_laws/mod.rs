@@ -51,6 +51,7 @@ http_laws! {
         a_cookie_for_embedded_pages_is_partitioned
         a_remembered_login_sets_a_cookie_that_lasts_400_days_at_most
         a_renamed_cookie_is_read_by_its_old_name_and_removed_by_both
+        a_logout_removes_no_cookie_that_was_not_sent
         a_token_may_travel_in_headers_and_then_in_no_cookie
         a_forged_token_costs_no_look_up_where_tokens_are_signed
         a_logout_clears_what_the_site_stored_when_asked

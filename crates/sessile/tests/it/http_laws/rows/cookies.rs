@@ -88,6 +88,14 @@ pub(crate) fn a_renamed_cookie_is_read_by_its_old_name_and_removed_by_both() -> 
     .with(|config| config.cookie.also_read = vec!["old".into()])
 }
 
+pub(crate) fn a_logout_removes_no_cookie_that_was_not_sent() -> Row {
+    row([
+        get([Login("ann")]).gives(200, "nobody", NEW),
+        get([Invalidate]).gives(200, "nobody", GONE),
+    ])
+    .with(|config| config.cookie.also_read = vec!["old".into()])
+}
+
 pub(crate) fn a_token_may_travel_in_headers_and_then_in_no_cookie() -> Row {
     const VARIES: &str = "vary: Authorization";
     row([
