@@ -251,6 +251,25 @@ pub enum Scope<'a> {
     Owner(&'a Owner),
 }
 
+impl Scope<'_> {
+    /// Whether a session of `owner` is listed; `None` for a session of nobody.
+    ///
+    /// ```
+    /// # use sessile::{Owner, store::Scope};
+    /// let (ann, bob) = (Owner::new("ann")?, Owner::new("bob")?);
+    /// let hers = Scope::Owner(&ann);
+    /// assert!(hers.covers(Some(&ann)) && !hers.covers(Some(&bob)) && !hers.covers(None));
+    /// assert!(Scope::All.covers(Some(&bob)) && Scope::All.covers(None));
+    /// # Ok::<_, sessile::Error>(())
+    /// ```
+    pub fn covers(&self, owner: Option<&Owner>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Owner(wanted) => owner == Some(*wanted),
+        }
+    }
+}
+
 /// One page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
