@@ -327,7 +327,8 @@ impl CookieConfig {
         refuse(!self.also_read.iter().all(is_name), "`cookie.also_read` has a name that is none")?;
         refuse(self.also_read.len() > 7, "`cookie.also_read` has more than 7 names")?;
         refuse(self.partitioned && !self.secure, "`cookie.partitioned` needs `secure`")?;
-        let attribute = |text: &str| text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b';');
+        // Browsers cut spaces off, and the cookie would belong elsewhere.
+        let attribute = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && b != b';');
         let named = !self.name.is_empty() && self.name.len() <= 64 && self.name.bytes().all(token);
         refuse(!named, "`cookie.name` is not 1 to 64 letters, digits or -_.")?;
         refuse(self.name.starts_with("__"), "`cookie.name` begins with __: set `prefix` instead")?;
@@ -521,7 +522,15 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        let wrong: [fn(&mut Config); 20] = [
+        let wrong: [fn(&mut Config); 22] = [
+            |c| {
+                c.cookie = CookieConfig::plain_http("a");
+                c.cookie.path = "/app ".into();
+            },
+            |c| {
+                c.cookie = CookieConfig::plain_http("a");
+                c.cookie.domain = Some(" example.org".into());
+            },
             |c| {
                 c.cookie = CookieConfig::plain_http("a");
                 c.cookie.path = format!("/{}", "a".repeat(1_024));
