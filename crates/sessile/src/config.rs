@@ -283,7 +283,7 @@ pub struct CookieConfig {
     /// Whether each site that embeds this one gets a cookie of its own (CHIPS); needs `secure`.
     /// Default no.
     pub partitioned: bool,
-    /// Other full names that are read as well, at most 7: those of the cookie before it was renamed.
+    /// Other full names that are read as well, each once and at most 7: those of the cookie before it was renamed.
     /// A new token is set under the new name alone; a logout removes all. Default none.
     pub also_read: Vec<String>,
 }
@@ -326,6 +326,10 @@ impl CookieConfig {
         let is_name = |name: &String| !name.is_empty() && name.bytes().all(token);
         refuse(!self.also_read.iter().all(is_name), "`cookie.also_read` has a name that is none")?;
         refuse(self.also_read.len() > 7, "`cookie.also_read` has more than 7 names")?;
+        let mut names = self.names();
+        names.sort_unstable();
+        let doubled = names.windows(2).any(|pair| pair[0] == pair[1]);
+        refuse(doubled, "`cookie.also_read` has a name twice, or the one that is set")?;
         refuse(self.partitioned && !self.secure, "`cookie.partitioned` needs `secure`")?;
         // Browsers cut spaces off, and the cookie would belong elsewhere.
         let attribute = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && b != b';');
@@ -522,7 +526,9 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        let wrong: [fn(&mut Config); 22] = [
+        let wrong: [fn(&mut Config); 24] = [
+            |c| c.cookie.also_read = vec!["old".into(), "older".into(), "old".into()],
+            |c| c.cookie.also_read = vec!["__Host-session".into()],
             |c| {
                 c.cookie = CookieConfig::plain_http("a");
                 c.cookie.path = "/app ".into();
