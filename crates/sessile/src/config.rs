@@ -325,8 +325,8 @@ pub struct CookieConfig {
     /// Whether each site that embeds this one gets a cookie of its own (CHIPS); needs `secure`.
     /// Default no.
     pub partitioned: bool,
-    /// Other full names that are read as well, at most 7: those of the cookie before it was renamed, or
-    /// of another system whose sessions were taken over.
+    /// Other full names that are read as well, each once and at most 7: those of the cookie before it
+    /// was renamed, or of another system whose sessions were taken over.
     /// A new token is set under the new name alone; a logout removes all. Default none.
     pub also_read: Vec<String>,
 }
@@ -369,8 +369,13 @@ impl CookieConfig {
         let is_name = |name: &String| !name.is_empty() && name.bytes().all(token);
         refuse(!self.also_read.iter().all(is_name), "`cookie.also_read` has a name that is none")?;
         refuse(self.also_read.len() > 7, "`cookie.also_read` has more than 7 names")?;
+        let mut names = self.names();
+        names.sort_unstable();
+        let doubled = names.windows(2).any(|pair| pair[0] == pair[1]);
+        refuse(doubled, "`cookie.also_read` has a name twice, or the one that is set")?;
         refuse(self.partitioned && !self.secure, "`cookie.partitioned` needs `secure`")?;
-        let attribute = |text: &str| text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b';');
+        // Browsers cut spaces off, and the cookie would belong elsewhere.
+        let attribute = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && b != b';');
         let named = !self.name.is_empty() && self.name.len() <= 64 && self.name.bytes().all(token);
         refuse(!named, "`cookie.name` is not 1 to 64 letters, digits or -_.")?;
         refuse(self.name.starts_with("__"), "`cookie.name` begins with __: set `prefix` instead")?;
@@ -574,7 +579,17 @@ mod tests {
     // R13, R15, R16, R18
     #[test]
     fn contradictions_are_refused() {
-        let wrong: [fn(&mut Config); 21] = [
+        let wrong: [fn(&mut Config); 25] = [
+            |c| c.cookie.also_read = vec!["old".into(), "older".into(), "old".into()],
+            |c| c.cookie.also_read = vec!["__Host-session".into()],
+            |c| {
+                c.cookie = CookieConfig::plain_http("a");
+                c.cookie.path = "/app ".into();
+            },
+            |c| {
+                c.cookie = CookieConfig::plain_http("a");
+                c.cookie.domain = Some(" example.org".into());
+            },
             |c| {
                 c.cookie = CookieConfig::plain_http("a");
                 c.cookie.path = format!("/{}", "a".repeat(1_024));

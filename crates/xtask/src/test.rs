@@ -56,13 +56,19 @@ fn cargo_test(tally: &mut Tally, which: &[&str], servers: &[Server]) {
     tally.step(before, outcome);
 }
 
-/// Manifests below the root of crates that keep a lock file of their own, so that what they link stays out of ours.
+/// Manifests, below the root and in `examples`, of crates that keep a lock file of their own, so that
+/// what they link stays out of ours.
 pub(crate) fn own_workspaces(root: &Path) -> Vec<PathBuf> {
-    let folders = std::fs::read_dir(root).into_iter().flatten().flatten();
-    let manifests = folders.map(|folder| Path::new(&folder.file_name()).join("Cargo.toml"));
+    let manifests = ["", "examples"].into_iter().flat_map(|place| manifests_in(root, place));
     let mut own: Vec<_> = manifests.filter(|below| is_workspace(&root.join(below))).collect();
     own.sort();
     own
+}
+
+/// Where the manifest of each folder of this place would be.
+fn manifests_in(root: &Path, place: &'static str) -> impl Iterator<Item = PathBuf> {
+    let folders = std::fs::read_dir(root.join(place)).into_iter().flatten().flatten();
+    folders.map(move |folder| Path::new(place).join(folder.file_name()).join("Cargo.toml"))
 }
 
 fn is_workspace(manifest: &Path) -> bool {
@@ -105,6 +111,8 @@ mod tests {
     fn crates_of_their_own_workspace_are_found() {
         let found = own_workspaces(&root());
         let folders: Vec<_> = found.iter().filter_map(|path| path.parent()?.file_name()).collect();
-        assert!(folders.contains(&"bench".as_ref()), "{found:?}");
+        for known in ["bench", "own-store"] {
+            assert!(folders.contains(&known.as_ref()), "{known} is not among {found:?}");
+        }
     }
 }

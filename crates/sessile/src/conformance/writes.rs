@@ -66,7 +66,7 @@ async fn assert_stays_gone(trial: &Trial, ended: &Record, mut ticket: Ticket) {
 }
 
 /// An `update` whose use lies at or after the record's deadline answers `Gone`, as it would after a
-/// sweep: the session had ended for everybody else.
+/// sweep, and whatever version it expects: the session had ended for everybody else.
 pub async fn an_update_after_the_deadline_comes_too_late(place: &dyn Place) {
     let trial = Trial::new(place).await;
     for late in [IDLE, IDLE + MILLISECOND, ABSOLUTE, LONG_AFTER] {
@@ -74,7 +74,11 @@ pub async fn an_update_after_the_deadline_comes_too_late(place: &dyn Place) {
         let mut next = next_of(&record, 0);
         next.touch(record.created_at + late);
         next.absolute_deadline = next.used_at + ABSOLUTE;
-        assert_eq!(trial.update(&next, record.version).await, Updated::Gone, "{late:?} later");
+        for expected in [record.version.next(), record.version] {
+            next.version = expected.next();
+            let updated = trial.update(&next, expected).await;
+            assert_eq!(updated, Updated::Gone, "{late:?} later, expecting {expected}");
+        }
         assert_eq!(trial.load_at(record.id, record.deadline()).await, None, "{late:?} later");
     }
 }

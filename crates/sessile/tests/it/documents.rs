@@ -214,8 +214,9 @@ fn add_sources(folder: &Path, sources: &mut Vec<String>) {
     }
 }
 
-/// The functions that run as tests, with the numbers that they bear: those marked so, and the laws,
-/// which are stamped into tests for every store and are told by their argument.
+/// The functions that run as tests, with the numbers that they bear: those marked so, the laws, which
+/// are stamped into tests for every store and are told by their argument, and the rows of the HTTP
+/// laws by what they give.
 fn tests_in(sources: &[String]) -> BTreeMap<String, BTreeSet<String>> {
     let mut tests = BTreeMap::<_, BTreeSet<_>>::new();
     for source in sources {
@@ -227,7 +228,7 @@ fn tests_in(sources: &[String]) -> BTreeMap<String, BTreeSet<String>> {
                 numbers.clear();
             }
             let Some(name) = function_in(line) else { continue };
-            if is_marked || line.contains("(place: &") {
+            if is_marked || line.contains("(place: &") || line.contains("() -> Row {") {
                 numbers.extend(numbers_of(name));
                 tests.entry(name.to_owned()).or_default().extend(numbers);
             }
@@ -307,6 +308,7 @@ mod tests {
             #[test]\n fn plain() {}
             #[tokio::test(flavor = \"multi_thread\")]\n #[ignore]\n async fn async_one() {}
             pub(crate) async fn law(place: &Place) {}
+            pub(crate) fn row() -> Row {}
             pub async fn long_law(\n    place: &dyn Place,\n) {}
             fn helper() {}
             // #[test]\n fn commented() {}
@@ -314,7 +316,7 @@ mod tests {
         ";
         let tests = tests_in(&[source.to_owned()]);
         let names: Vec<_> = tests.into_keys().collect();
-        assert_eq!(names, ["async_one", "law", "long_law", "plain"]);
+        assert_eq!(names, ["async_one", "law", "long_law", "plain", "row"]);
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod file_kill;
 #[cfg(feature = "file")]
 mod file_store;
 mod format;
+#[cfg(feature = "tower")]
+mod http_laws;
 mod observability;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;

@@ -117,7 +117,8 @@ fn every_test_that_the_architecture_names_exists() {
 
 #[test]
 fn every_link_in_the_prose_leads_somewhere() {
-    let pages = ["", "crates/sessile", "crates/sessile/docs"].map(pages).concat();
+    let folders = ["", "crates/sessile", "crates/sessile/docs", "examples/own-store"];
+    let pages = folders.map(pages).concat();
     assert!(pages.len() > 7, "there are more pages than {pages:?}");
     for page in pages {
         let links = links_to_files(&page, &read(&page));
@@ -387,14 +388,16 @@ fn tests_named(document: &str) -> BTreeSet<String> {
     spans.map(|name| name.rsplit("::").next().unwrap_or(name).to_owned()).collect()
 }
 
-/// The functions of a file that run as tests: marked so, pytest's, or a law, which takes a place.
+/// The functions of a file that run as tests: marked so, pytest's, a law, which takes a place, or a
+/// row of the HTTP laws.
 fn tests_in(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut marked = false;
     let joined = text.replace("(\n    place: &", "(place: &");
     for line in joined.lines().map(str::trim) {
         marked |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-        let is_law = line.contains("(place: &") || line.starts_with("def test_");
+        let is_law = line.contains("(place: &") || line.contains("() -> Row {");
+        let is_law = is_law || line.starts_with("def test_");
         if let Some(name) = function(line).filter(|_| marked || is_law) {
             names.insert(name.to_owned());
         }
@@ -601,8 +604,8 @@ mod rules_can_fail {
     #[test]
     fn a_function_without_a_mark_is_no_test() {
         let text = "#[test]\nfn one() {\n    fn inner() {}\n}\nfn helper() {}\n\
-                    #[tokio::test]\nasync fn two() {}\npub async fn four(\n    place: &dyn Place,\n) {\ndef test_three(browser):\n    pass\ndef help():";
-        let names = ["one", "two", "test_three", "four"].map(str::to_owned);
+                    #[tokio::test]\nasync fn two() {}\npub(crate) fn five() -> Row {}\npub async fn four(\n    place: &dyn Place,\n) {\ndef test_three(browser):\n    pass\ndef help():";
+        let names = ["one", "two", "test_three", "four", "five"].map(str::to_owned);
         assert_eq!(tests_in(text), BTreeSet::from(names));
     }
 

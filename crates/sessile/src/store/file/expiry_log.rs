@@ -171,8 +171,8 @@ fn bucket_name(bucket: u64) -> String {
 }
 
 fn bucket(name: &str) -> Option<u64> {
-    let is_ours = name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_ours.then(|| u64::from_str_radix(name, 16).ok()).flatten()
+    let bucket = u64::from_str_radix(name, 16).ok()?;
+    (bucket_name(bucket) == name).then_some(bucket)
 }
 
 #[cfg(test)]
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn only_our_names_are_buckets() {
         assert_eq!(bucket(&bucket_name(29_453_760)), Some(29_453_760));
-        for name in ["", "a", "+000000000000001", "00000000000000001"] {
+        for name in ["", "a", "+000000000000001", "00000000000000001", "000000000000000A"] {
             assert_eq!(bucket(name), None, "{name}");
         }
     }
