@@ -13,13 +13,12 @@ use sessile::metrics::{Count, Timed};
 use sessile::store::Store;
 use sessile::{Config, CrossSiteLayer, Owner, SessionId, Sessions};
 
-use crate::disk::Disk;
 use crate::ending::Ending;
 use crate::events::Events;
 use crate::meter::{self, Meter};
 use crate::own_client::OwnClient;
 use crate::pages::devices::Device;
-use crate::pages::inside::StoredFile;
+use crate::whereabouts::Whereabouts;
 use crate::{api, guard, site};
 
 /// What all requests share.
@@ -31,14 +30,15 @@ pub(crate) struct App {
     pub(crate) own_client: OwnClient,
     /// Ends this process, where a parent starts another.
     pub(crate) plug: Option<Ending>,
-    /// Where records are files.
-    pub(crate) disk: Option<Disk>,
+    /// Where records lie.
+    pub(crate) whereabouts: Whereabouts,
     /// Where numbers come together.
     pub(crate) meter: Option<Meter>,
 }
 
 impl App {
-    /// Lays the engine over a store, for a server that listens on `address`.
+    /// Lays the engine over a store, for a server that listens on `address`. What keeps the records
+    /// is taken for memory until it is said.
     pub(crate) fn new(
         store: impl Store,
         config: Config,
@@ -47,23 +47,13 @@ impl App {
         let events = Events::default();
         let sessions = Sessions::builder(Timed::new(store)).config(config);
         let sessions = sessions.subscriber(events.clone()).subscriber(Count::new()).build()?;
-        let own_client = OwnClient::of(address);
-        Ok(Self { sessions, events, own_client, plug: None, disk: None, meter: None })
+        let (own_client, whereabouts) = (OwnClient::of(address), Whereabouts::Memory);
+        Ok(Self { sessions, events, own_client, plug: None, whereabouts, meter: None })
     }
 
     /// The cookie's name as it travels.
     pub(crate) fn cookie_name(&self) -> String {
         self.sessions.config().cookie.full_name()
-    }
-
-    /// How large the record of a session is; `None` where it is no file.
-    pub(crate) async fn bytes_on_disk(&self, id: SessionId) -> Option<u64> {
-        self.disk.as_ref()?.bytes(id).await
-    }
-
-    /// The record's file, opened up; `None` where it is no file.
-    pub(crate) async fn file_on_disk(&self, id: SessionId) -> Option<StoredFile> {
-        self.disk.as_ref()?.file(id).await
     }
 
     /// Where `owner` is signed in, by last use; this browser first.
