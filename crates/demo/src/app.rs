@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::header::CONTENT_LENGTH;
-use axum::middleware::{from_fn, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sessile::metrics::{Count, Timed};
@@ -94,6 +94,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(site)
         .route("/style.css", get(site::style))
         .route("/metrics", get(meter::metrics))
+        .layer(from_fn_with_state(Arc::clone(&app), guard::ask_the_next))
         .layer(from_fn(guard::strict_headers))
         .with_state(app)
 }
