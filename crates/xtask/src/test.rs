@@ -19,8 +19,8 @@ pub(crate) fn everything() -> Outcome {
     for manifest in own_workspaces(&root()) {
         cargo_test(&mut tally, &["--manifest-path", &manifest.to_string_lossy()], &servers);
     }
+    browser_test(&mut tally, &servers);
     drop(servers);
-    browser_test(&mut tally);
     println!("{tally}");
     if tally.failed() == 0 { Ok(()) } else { Err("a test failed".into()) }
 }
@@ -70,20 +70,22 @@ fn is_workspace(manifest: &Path) -> bool {
         .is_ok_and(|text| text.lines().any(|line| line.trim() == "[workspace]"))
 }
 
-fn browser_test(tally: &mut Tally) {
+fn browser_test(tally: &mut Tally, servers: &[Server]) {
     match needs::browser(&Path::new(BROWSER_TEST).join("requirements.txt")) {
-        Ok(browser) => drive(tally, &browser),
+        Ok(browser) => drive(tally, &browser, servers),
         Err(why) => missing(tally, format!("the browser test of the demo: {why}")),
     }
 }
 
-fn drive(tally: &mut Tally, browser: &Browser) {
+/// The same tests on every store; those whose server is missing are skipped by name.
+fn drive(tally: &mut Tally, browser: &Browser, servers: &[Server]) {
     let before = tally.failed();
     let outcome = demo_binary().and_then(|demo| {
         let mut pytest = command(&browser.python);
         let quiet_disk = ["-B", "-m", "pytest", "-p", "no:cacheprovider"];
         pytest.args(quiet_disk).args(["-rs", BROWSER_TEST]);
         pytest.env("SESSILE_DEMO", demo);
+        pytest.envs(servers.iter().map(|server| (server.variable, &server.url)));
         pytest.env("CHROMIUM", &browser.chromium).env("CHROMEDRIVER", &browser.driver);
         run_lines(&mut pytest, |line| tally.pytest_line(line))
     });
