@@ -5,9 +5,13 @@
 //! fails where CI promised one.
 
 mod every_database;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod killed;
 mod laws;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod outage;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod own;
 pub(crate) mod places;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod proxy;
