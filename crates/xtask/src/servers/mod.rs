@@ -42,6 +42,7 @@ const SERVERS: [(&str, Start, &[&str]); 4] = [
             "redis::indexes::",
             "redis::crossing::",
             "redis::outage::",
+            "redis::killed::",
         ],
     ),
     (

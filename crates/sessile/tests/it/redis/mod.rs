@@ -5,6 +5,7 @@
 mod cluster;
 mod crossing;
 mod indexes;
+mod killed;
 mod laws;
 mod outage;
 mod own;
