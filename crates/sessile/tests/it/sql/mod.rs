@@ -13,6 +13,8 @@ mod outage;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod own;
 pub(crate) mod places;
+#[cfg(feature = "postgres")]
+mod pooler;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod proxy;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
