@@ -21,3 +21,5 @@ mod proxy;
 mod servers;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(all(feature = "sql-tls", any(feature = "postgres", feature = "mysql")))]
+mod tls;

@@ -162,7 +162,7 @@ pub(super) fn as_user(user: &str, program: &Path) -> Command {
 }
 
 /// A new folder of this user, in whose name we may write as well.
-fn owned_by(user: &str) -> TempDir {
+pub(super) fn owned_by(user: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     if is_root() {
         succeed(Command::new("chown").arg(user).arg(folder.path()));
