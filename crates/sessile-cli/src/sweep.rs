@@ -64,11 +64,9 @@ pub(crate) fn block_on<T>(work: impl Future<Output = sessile::Result<T>>) -> ses
 
 /// A mistyped path must not become an empty store.
 pub(crate) fn check_exists(store: &StoreUrl) -> sessile::Result<()> {
-    match store.directory() {
-        Some(path) if !path.exists() => {
-            Err(Error::new(ErrorKind::Config, format!("there is no directory {}", path.display())))
-        }
-        _ => Ok(()),
+    match store.missing() {
+        Some(missing) => Err(Error::new(ErrorKind::Config, format!("there is no {missing}"))),
+        None => Ok(()),
     }
 }
 

@@ -92,7 +92,10 @@ fn redis(scheme: &str, rest: &str) -> Result<Arc<dyn Store>> {
 /// Unused where every store is compiled in.
 #[allow(dead_code, reason = "which features are on decides")]
 fn lacks(feature: &str) -> Result<Arc<dyn Store>> {
-    let doing = format!("this program was built without the feature `{feature}` of sessile");
+    let doing = format!(
+        "this program was built without the feature `{feature}` of sessile; build it with \
+         --features sessile/{feature}"
+    );
     Err(Error::new(ErrorKind::Config, doing))
 }
 

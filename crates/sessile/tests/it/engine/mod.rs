@@ -101,6 +101,15 @@ macro_rules! engine_laws {
         }
 
         #[cfg(all(feature = "redis", feature = "conformance"))]
+        mod on_valkey {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                let Some(corner) = crate::redis::servers::valkey() else { return };
+                super::laws::$law(&super::redis(corner)).await;
+            })*
+        }
+
+        #[cfg(all(feature = "redis", feature = "conformance"))]
         mod on_redis_cluster {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $law() {

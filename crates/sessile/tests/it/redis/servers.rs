@@ -23,6 +23,16 @@ pub(crate) fn single() -> Option<Corner> {
     Some(Corner { nodes: vec![url], is_cluster: false, prefix: drawn_prefix() })
 }
 
+/// A corner of the Valkey server, or `None` where the test is skipped. Not every release of Debian has
+/// one, so CI promises none.
+pub(crate) fn valkey() -> Option<Corner> {
+    let Ok(url) = std::env::var("SESSILE_TEST_VALKEY") else {
+        println!("skipped: SESSILE_TEST_VALKEY names no server");
+        return None;
+    };
+    Some(Corner { nodes: vec![url], is_cluster: false, prefix: drawn_prefix() })
+}
+
 /// A corner of the Cluster, or `None` where the test is skipped.
 pub(crate) fn cluster() -> Option<Corner> {
     let nodes = named("SESSILE_TEST_REDIS_CLUSTER")?;

@@ -170,7 +170,7 @@ impl Pool {
     }
 }
 
-async fn execute(kind: Kind, url: &str, sql: String) -> sqlx::Result<()> {
+pub(super) async fn execute(kind: Kind, url: &str, sql: String) -> sqlx::Result<()> {
     let sql = raw_sql(AssertSqlSafe(sql));
     match kind {
         #[cfg(feature = "sqlite")]
