@@ -13,6 +13,8 @@ mod engine;
 mod error;
 mod event;
 mod expiry;
+#[cfg(test)]
+mod explore;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod plan;

@@ -25,6 +25,8 @@ mod exclusive;
 mod expiry_log;
 mod inspect;
 mod list;
+#[cfg(test)]
+mod model;
 mod owners;
 mod page;
 mod records;
