@@ -10,4 +10,6 @@
 //! [`Looks`]: super::core::Looks
 //! [`Look::under_lock`]: super::core::Look::under_lock
 
+mod deletion;
+mod tail;
 mod two_slots;
