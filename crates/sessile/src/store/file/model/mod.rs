@@ -11,5 +11,6 @@
 //! [`Look::under_lock`]: super::core::Look::under_lock
 
 mod deletion;
+mod login;
 mod tail;
 mod two_slots;
