@@ -4,6 +4,8 @@
 mod commit;
 mod exchange;
 mod guesses;
+#[cfg(test)]
+mod model;
 mod open;
 mod owners;
 mod slot;

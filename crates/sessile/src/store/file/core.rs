@@ -144,8 +144,8 @@ impl Core {
         let look = look_into(file, id, Source::Disk, page).doing("cannot read a session file")?;
         match look.under_lock() {
             Ok(judged) => Ok(judged),
-            Err(Look::Torn { print, .. }) => self.judge_again(file, id, print),
-            Err(_) => Err(newer_format()),
+            Err(Unclear::Newer) => Err(newer_format()),
+            Err(Unclear::Torn { print }) => self.judge_again(file, id, print),
         }
     }
 
@@ -410,15 +410,25 @@ impl Look {
     ///
     /// Nobody else is at work on the file: what is torn was torn by a crash, and the other slot holds
     /// the last state that was ever committed.
-    pub(super) fn under_lock(self) -> Result<Judged, Self> {
+    pub(super) fn under_lock(self) -> Result<Judged, Unclear> {
         match self {
             Self::Unfinished => Ok(Judged::Unfinished),
             Self::State(page, state) | Self::Torn { fallback: Some((page, state)), .. } => {
                 Ok(Judged::new(page, state))
             }
-            unclear => Err(unclear),
+            Self::Newer => Err(Unclear::Newer),
+            Self::Torn { print, fallback: None } => Err(Unclear::Torn { print }),
         }
     }
+}
+
+/// Why nothing counts, even under the lock.
+#[derive(Debug)]
+pub(super) enum Unclear {
+    /// A newer release wrote here.
+    Newer,
+    /// No slot is valid.
+    Torn { print: u64 },
 }
 
 /// A page as it was read: `None` for a create that has not got so far.

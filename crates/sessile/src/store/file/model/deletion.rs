@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::super::core::{Judged, Look, Looks, Settled};
+use super::super::core::{Attempt, Judged, Look, Looks, Settled};
 use super::super::page::{self, Page, Side, State as PageState};
 use crate::codec::{Head, Place};
 use crate::explore::{Model, Step, assert_fails, assert_holds};
@@ -145,14 +145,13 @@ impl Deletions {
     }
 
     /// The file whose lock somebody takes who has this one open: another, or none, if it was deleted.
-    /// The outer `None` is a lock that others hold.
-    fn lock(&self, state: &State, kept: Option<u8>) -> Option<Option<u8>> {
+    fn lock(&self, state: &State, kept: Option<u8>) -> Attempt<Option<u8>> {
         let checks_links = self.design != Design::UnlinkAlone;
         let kept = kept.filter(|file| !checks_links || state.named == Some(*file));
         let file = kept.or(state.named);
         match file {
-            Some(file) if state.file(file).is_locked => None,
-            file => Some(file),
+            Some(file) if state.file(file).is_locked => Attempt::Busy,
+            file => Attempt::Done(file),
         }
     }
 
@@ -192,8 +191,10 @@ impl Deletions {
     }
 
     fn save(&self, mut next: State, saves_left: u8, kept: u8, expected: u8) -> Option<Step<State>> {
-        let Some(file) = self.lock(&next, Some(kept))? else {
-            return Some(self.miss(next, saves_left, expected));
+        let file = match self.lock(&next, Some(kept)) {
+            Attempt::Busy => return None,
+            Attempt::Done(None) => return Some(self.miss(next, saves_left, expected)),
+            Attempt::Done(Some(file)) => file,
         };
         match self.judge(next.file(file)) {
             Ok(Found::Live(version, state)) if version == expected => {
@@ -280,9 +281,13 @@ impl Deletions {
     /// Takes the lock, and decides what to write. A tombstone whose writer may have died before its sync
     /// is written anew.
     fn begin(&self, mut next: State, who: usize) -> Option<Step<State>> {
-        let Some(file) = self.lock(&next, None)? else {
-            (next.deleters[who], next.has_ended) = (Deleter::Over, true);
-            return Some(step(DELETERS[who], "finds no file and acknowledges", next));
+        let file = match self.lock(&next, None) {
+            Attempt::Busy => return None,
+            Attempt::Done(None) => {
+                (next.deleters[who], next.has_ended) = (Deleter::Over, true);
+                return Some(step(DELETERS[who], "finds no file and acknowledges", next));
+            }
+            Attempt::Done(Some(file)) => file,
         };
         match self.judge(next.file(file)) {
             Ok(Found::Live(_, newest) | Found::Ended(newest)) => {

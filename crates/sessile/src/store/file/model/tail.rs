@@ -195,7 +195,7 @@ impl Tails {
 
     /// Takes the lock, and compares what the file holds with what was loaded.
     fn lock(&self, mut next: State, who: usize, writes_left: u8, expected: u8) -> Step<State> {
-        let newest = match self.expected_in_tail(&next.file, expected) {
+        let newest = match expected_in_tail(&next.file, expected) {
             Some(newest) => Ok(Some(newest)),
             None => self.judge(&next.file),
         };
@@ -214,13 +214,6 @@ impl Tails {
             Err(fault) => next.fault = Some(fault),
         }
         step(WRITERS[who], "takes the lock", next)
-    }
-
-    /// The real short cut: a body in a tail that was verified by the load is not read again.
-    fn expected_in_tail(&self, file: &File, expected: u8) -> Option<(u8, Side, Head)> {
-        let page = Page::new(page_of(file.slots)?).ok()??;
-        let (side, head) = page.expected_in_tail(ID, Version::new(expected.into()))?;
-        Some((version_of(&head), side, head))
     }
 
     /// The calls that write a state, by the real plan.
@@ -303,6 +296,13 @@ impl Tails {
             None => {}
         }
     }
+}
+
+/// The real short cut: a body in a tail that was verified by the load is not read again.
+fn expected_in_tail(file: &File, expected: u8) -> Option<(u8, Side, Head)> {
+    let page = Page::new(page_of(file.slots)?).ok()??;
+    let (side, head) = page.expected_in_tail(ID, Version::new(expected.into()))?;
+    Some((version_of(&head), side, head))
 }
 
 impl Model for Tails {
