@@ -13,6 +13,8 @@ mod engine;
 mod error;
 mod event;
 mod expiry;
+#[cfg(test)]
+mod explore;
 mod form;
 mod keys;
 #[cfg(feature = "metrics")]

@@ -6,6 +6,8 @@ mod commit;
 mod everybody;
 mod exchange;
 mod guesses;
+#[cfg(test)]
+mod model;
 mod open;
 mod owners;
 mod quota;

@@ -13,6 +13,7 @@ mod file_kill;
 #[cfg(feature = "file")]
 mod file_store;
 mod format;
+mod histories;
 #[cfg(feature = "tower")]
 mod http_laws;
 mod observability;

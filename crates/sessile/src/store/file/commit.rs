@@ -295,7 +295,7 @@ impl Core {
         locked: &Locked,
         newest: &State,
     ) -> Result<()> {
-        if bury(&locked.file, id, newest).is_err() {
+        if bury(&locked.file, newest).is_err() {
             // A full disk that copies on write has no room for a tombstone. The missing name, synced,
             // says as much, and whoever holds the file open finds that it has none.
             self.records.unlink(id, &locked.file)?;
@@ -396,10 +396,7 @@ fn write_tail(file: &File, write: &page::Write) -> io::Result<()> {
     write.tail.as_ref().map_or(Ok(()), |tail| file.write_at(&tail.body, tail.at))
 }
 
-/// Writes a tombstone into both slots, the older one first: at no moment is the newest state that a
-/// reader can find one from before the deletion and then one from after it and back.
-fn bury(file: &File, id: SessionId, newest: &State) -> io::Result<()> {
-    let tombstone = Head::tombstone(id, newest.head.version.next()).encode();
-    file.write_at(&tombstone, newest.side.other().at() as u64)?;
-    file.write_at(&tombstone, newest.side.at() as u64)
+fn bury(file: &File, newest: &State) -> io::Result<()> {
+    let (tombstone, sides) = page::burial(newest);
+    sides.into_iter().try_for_each(|side| file.write_at(&tombstone, side.at() as u64))
 }

@@ -134,21 +134,18 @@ impl Core {
         }
     }
 
-    /// Tells what a file holds. The caller holds the commit lock, so nobody is at work on it: what is
-    /// torn was torn by a crash, and the other slot holds the last state that was ever committed.
+    /// Tells what a file holds. The caller holds the commit lock.
     pub(super) fn judge(&self, file: &File, id: SessionId) -> Result<Judged> {
         self.judge_page(file, id, page_of(file)?)
     }
 
     /// As [`judge`](Self::judge), of a page that was just read under the lock.
     pub(super) fn judge_page(&self, file: &File, id: SessionId, page: PageRead) -> Result<Judged> {
-        match look_into(file, id, Source::Disk, page).doing("cannot read a session file")? {
-            Look::Unfinished => Ok(Judged::Unfinished),
-            Look::Newer => Err(newer_format()),
-            Look::State(page, state) | Look::Torn { fallback: Some((page, state)), .. } => {
-                Ok(Judged::new(page, state))
-            }
-            Look::Torn { print, fallback: None } => self.judge_again(file, id, print),
+        let look = look_into(file, id, Source::Disk, page).doing("cannot read a session file")?;
+        match look.under_lock() {
+            Ok(judged) => Ok(judged),
+            Err(Unclear::Newer) => Err(newer_format()),
+            Err(Unclear::Torn { print }) => self.judge_again(file, id, print),
         }
     }
 
@@ -327,7 +324,9 @@ impl Source {
     }
 }
 
-enum Settled {
+/// What is certain.
+#[derive(Debug)]
+pub(super) enum Settled {
     Unfinished,
     Newer,
     State(Page, State),
@@ -335,21 +334,12 @@ enum Settled {
 }
 
 /// Reads until what it sees is certain, without a lock.
-///
-/// A torn slot belongs to a writer at work, whose next state is about to appear, or to a crash. The
-/// same torn bytes twice mean the crash, and the other slot counts if it was valid beside them.
 fn settle(file: &File, id: SessionId, source: Source) -> io::Result<Settled> {
-    let mut seen = None;
+    let mut looks = Looks::default();
     let mut started = None;
     for _ in 0..READ_ROUNDS_MAX {
-        match look(file, id, source)? {
-            Look::Unfinished => return Ok(Settled::Unfinished),
-            Look::Newer => return Ok(Settled::Newer),
-            Look::State(page, state) => return Ok(Settled::State(page, state)),
-            Look::Torn { print, fallback: Some((page, state)) } if seen == Some(print) => {
-                return Ok(Settled::State(page, state));
-            }
-            Look::Torn { print, .. } => seen = Some(print),
+        if let Some(settled) = looks.settle(look(file, id, source)?) {
+            return Ok(settled);
         }
         if started.get_or_insert_with(Instant::now).elapsed() > READ_TIME_MAX {
             break;
@@ -358,11 +348,87 @@ fn settle(file: &File, id: SessionId, source: Source) -> io::Result<Settled> {
     Ok(Settled::Torn)
 }
 
-enum Look {
+/// What a reader without a lock saw so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Looks {
+    torn: Option<u64>,
+}
+
+impl Looks {
+    /// What is certain after one more look, if anything.
+    ///
+    /// A torn slot belongs to a writer at work, whose next state is about to appear, or to a crash.
+    /// The same torn bytes twice mean the crash, and the other slot counts if it was valid beside them.
+    pub(super) fn settle(&mut self, look: Look) -> Option<Settled> {
+        match look {
+            Look::Unfinished => Some(Settled::Unfinished),
+            Look::Newer => Some(Settled::Newer),
+            Look::State(page, state) => Some(Settled::State(page, state)),
+            Look::Torn { print, fallback: Some((page, state)) } if self.torn == Some(print) => {
+                Some(Settled::State(page, state))
+            }
+            Look::Torn { print, .. } => {
+                self.torn = Some(print);
+                None
+            }
+        }
+    }
+}
+
+/// What one reading of a file shows.
+#[derive(Clone, Debug)]
+pub(super) enum Look {
     Unfinished,
     Newer,
     State(Page, State),
     Torn { print: u64, fallback: Option<(Page, State)> },
+}
+
+impl Look {
+    /// What a page shows; `tail` reads a body that lies behind it.
+    pub(super) fn at(
+        page: PageRead,
+        id: SessionId,
+        tail: &mut dyn FnMut(&Head) -> io::Result<Option<Bytes>>,
+    ) -> io::Result<Self> {
+        let page = match page {
+            Ok(Some(page)) => page,
+            Ok(None) => return Ok(Self::Unfinished),
+            Err(Refusal::Newer) => return Ok(Self::Newer),
+            Err(Refusal::Damaged) => return Ok(Self::Torn { print: 0, fallback: None }),
+        };
+        Ok(match page::read(&page, id, tail)? {
+            Reading::Newer => Self::Newer,
+            Reading::Newest(state) => Self::State(page, state),
+            Reading::Torn { print, fallback } => {
+                Self::Torn { print, fallback: fallback.map(|state| (page, state)) }
+            }
+        })
+    }
+
+    /// The state that counts for whoever holds the commit lock, if there is one.
+    ///
+    /// Nobody else is at work on the file: what is torn was torn by a crash, and the other slot holds
+    /// the last state that was ever committed.
+    pub(super) fn under_lock(self) -> Result<Judged, Unclear> {
+        match self {
+            Self::Unfinished => Ok(Judged::Unfinished),
+            Self::State(page, state) | Self::Torn { fallback: Some((page, state)), .. } => {
+                Ok(Judged::new(page, state))
+            }
+            Self::Newer => Err(Unclear::Newer),
+            Self::Torn { print, fallback: None } => Err(Unclear::Torn { print }),
+        }
+    }
+}
+
+/// Why nothing counts, even under the lock.
+#[derive(Debug)]
+pub(super) enum Unclear {
+    /// A newer release wrote here.
+    Newer,
+    /// No slot is valid.
+    Torn { print: u64 },
 }
 
 /// A page as it was read: `None` for a create that has not got so far.
@@ -374,20 +440,7 @@ fn look(file: &File, id: SessionId, source: Source) -> io::Result<Look> {
 }
 
 fn look_into(file: &File, id: SessionId, source: Source, page: PageRead) -> io::Result<Look> {
-    let page = match page {
-        Ok(Some(page)) => page,
-        Ok(None) => return Ok(Look::Unfinished),
-        Err(Refusal::Newer) => return Ok(Look::Newer),
-        Err(Refusal::Damaged) => return Ok(Look::Torn { print: 0, fallback: None }),
-    };
-    let mut tail = |head: &Head| read_tail(file, head, source);
-    Ok(match page::read(&page, id, &mut tail)? {
-        Reading::Newer => Look::Newer,
-        Reading::Newest(state) => Look::State(page, state),
-        Reading::Torn { print, fallback } => {
-            Look::Torn { print, fallback: fallback.map(|state| (page, state)) }
-        }
-    })
+    Look::at(page, id, &mut |head| read_tail(file, head, source))
 }
 
 fn read_page(file: &File, source: Source) -> io::Result<PageRead> {

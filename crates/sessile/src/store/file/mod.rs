@@ -26,6 +26,8 @@ mod expiry_log;
 mod inspect;
 mod list;
 mod mend;
+#[cfg(test)]
+mod model;
 mod owners;
 mod page;
 mod records;

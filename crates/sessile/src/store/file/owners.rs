@@ -282,8 +282,7 @@ impl Index {
     }
 
     fn refuses(&self, began_at: Option<SystemTime>) -> bool {
-        let began_ms = began_at.map_or(0, millis);
-        self.not_before_ms > 0 && began_ms <= self.not_before_ms
+        is_refused(self.not_before_ms, began_at)
     }
 
     /// Writes the head even where nothing changes: a sync that failed before may have dropped it, and
@@ -328,6 +327,11 @@ impl Index {
         let is_empty = self.entries.iter().all(Option::is_none);
         is_empty && from_millis(self.not_before_ms) + MEMORY < now
     }
+}
+
+/// Whether an owner's "not before", which is 0 until it is set, refuses a login that began then.
+pub(super) fn is_refused(not_before_ms: u64, began_at: Option<SystemTime>) -> bool {
+    not_before_ms > 0 && began_at.map_or(0, millis) <= not_before_ms
 }
 
 fn slot_at(slot: usize) -> u64 {

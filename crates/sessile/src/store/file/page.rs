@@ -294,6 +294,14 @@ pub(super) fn plan(
     Write { side, tail, slot: head.encode().to_vec(), live_bytes }
 }
 
+/// The tombstone that ends a session, and the slots to write it to, the older one first: at no moment
+/// is the newest state that a reader can find one from before the deletion and then one from after it
+/// and back.
+pub(super) fn burial(newest: &State) -> ([u8; HEAD_BYTES], [Side; 2]) {
+    let tombstone = Head::tombstone(newest.head.id, newest.head.version.next());
+    (tombstone.encode(), [newest.side.other(), newest.side])
+}
+
 /// The first and the behind-last page of the region that a state keeps its body in.
 fn region(head: &Head) -> Option<(u32, u32)> {
     match head.place {

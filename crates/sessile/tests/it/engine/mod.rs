@@ -31,7 +31,7 @@ pub(crate) fn memory() -> Place {
 }
 
 #[cfg(feature = "file")]
-fn files() -> Place {
+pub(crate) fn files() -> Place {
     let root = tempfile::tempdir().unwrap();
     let store = sessile::store::FileStore::open(root.path().join("sessions")).unwrap();
     Place { store: Arc::new(store), _kept: Some(Box::new(root)) }
@@ -45,6 +45,25 @@ fn tables(tables: crate::sql::places::Tables) -> Place {
 #[cfg(all(feature = "redis", feature = "conformance"))]
 fn redis(corner: crate::redis::servers::Corner) -> Place {
     Place { store: Arc::new(corner.store("engine")), _kept: Some(Box::new(corner)) }
+}
+
+/// A new place of every store that is compiled in and, if it needs a server, has one; memory first.
+pub(crate) fn places() -> Vec<(&'static str, Place)> {
+    #[allow(unused_mut, reason = "with no other feature there is memory alone")]
+    let mut places = vec![("memory", memory())];
+    #[cfg(feature = "file")]
+    places.push(("files", files()));
+    #[cfg(feature = "sqlite")]
+    places.push(("SQLite", tables(crate::sql::places::sqlite())));
+    #[cfg(feature = "postgres")]
+    places.extend(crate::sql::places::postgres().map(|it| ("PostgreSQL", tables(it))));
+    #[cfg(feature = "mysql")]
+    places.extend(crate::sql::places::mysql().map(|it| ("MySQL", tables(it))));
+    #[cfg(all(feature = "redis", feature = "conformance"))]
+    places.extend(crate::redis::servers::single().map(|it| ("Redis", redis(it))));
+    #[cfg(all(feature = "redis", feature = "conformance"))]
+    places.extend(crate::redis::servers::cluster().map(|it| ("Redis Cluster", redis(it))));
+    places
 }
 
 /// Stamps every law into a named test per store.
