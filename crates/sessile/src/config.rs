@@ -637,7 +637,8 @@ mod tests {
     // R17
     #[test]
     fn a_prefix_promises_only_what_the_cookie_keeps() {
-        let change: [(&str, fn(&mut CookieConfig)); 4] = [
+        type Change = fn(&mut CookieConfig);
+        let change: [(&str, Change); 4] = [
             ("as it is", |_| {}),
             ("without TLS", |cookie| cookie.secure = false),
             ("with a domain", |cookie| cookie.domain = Some("example.org".into())),
