@@ -12,6 +12,8 @@ mod file_kill;
 mod file_store;
 mod format;
 mod observability;
+#[cfg(feature = "file")]
+mod races;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;
 #[cfg(feature = "file")]

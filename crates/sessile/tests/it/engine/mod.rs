@@ -19,6 +19,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// A store with what must live as long as it does.
+    pub(crate) fn keeping(store: Arc<dyn Store>, kept: impl Any + Send + Sync) -> Self {
+        Self { store, _kept: Some(Box::new(kept)) }
+    }
+
     /// A place whose store somebody else keeps alive.
     #[cfg(feature = "file")]
     pub(crate) fn of(store: impl Store) -> Self {
@@ -34,17 +39,17 @@ pub(crate) fn memory() -> Place {
 fn files() -> Place {
     let root = tempfile::tempdir().unwrap();
     let store = sessile::store::FileStore::open(root.path().join("sessions")).unwrap();
-    Place { store: Arc::new(store), _kept: Some(Box::new(root)) }
+    Place::keeping(Arc::new(store), root)
 }
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 fn tables(tables: crate::sql::places::Tables) -> Place {
-    Place { store: tables.store("engine"), _kept: Some(Box::new(tables)) }
+    Place::keeping(tables.store("engine"), tables)
 }
 
 #[cfg(all(feature = "redis", feature = "conformance"))]
 fn redis(corner: crate::redis::servers::Corner) -> Place {
-    Place { store: Arc::new(corner.store("engine")), _kept: Some(Box::new(corner)) }
+    Place::keeping(Arc::new(corner.store("engine")), corner)
 }
 
 /// Stamps every law into a named test per store.
