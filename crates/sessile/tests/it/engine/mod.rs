@@ -199,6 +199,8 @@ engine_laws! {
     an_outage_reads_as_nobody_when_asked_and_writes_nothing
     a_session_is_found_by_its_id_and_written_by_commit
     commit_shows_the_committed_value
+    a_request_goes_on_after_a_committed_login
+    going_up_after_a_committed_login_finds_the_new_session
     a_commit_that_is_dropped_half_way_refuses_to_go_on
     a_clone_that_outlives_its_request_reads_and_refuses_to_write
     a_dropped_exchange_writes_nothing_and_frees_its_lock
