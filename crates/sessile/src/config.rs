@@ -264,7 +264,7 @@ pub enum OnOtherClient {
 pub enum OnOwnerLimit {
     /// The owner's oldest sessions end.
     EndOldest,
-    /// The login is refused with `OwnerLimit`.
+    /// The login is refused with `OwnerLimit`. Several at once for the last place may all be.
     RefuseNew,
 }
 

@@ -17,6 +17,8 @@ mod histories;
 #[cfg(feature = "tower")]
 mod http_laws;
 mod observability;
+#[cfg(feature = "file")]
+mod races;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;
 #[cfg(feature = "file")]

@@ -19,6 +19,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// A store with what must live as long as it does.
+    pub(crate) fn keeping(store: Arc<dyn Store>, kept: impl Any + Send + Sync) -> Self {
+        Self { store, _kept: Some(Box::new(kept)) }
+    }
+
     /// A place whose store somebody else keeps alive.
     #[cfg(feature = "file")]
     pub(crate) fn of(store: impl Store) -> Self {
@@ -34,17 +39,17 @@ pub(crate) fn memory() -> Place {
 pub(crate) fn files() -> Place {
     let root = tempfile::tempdir().unwrap();
     let store = sessile::store::FileStore::open(root.path().join("sessions")).unwrap();
-    Place { store: Arc::new(store), _kept: Some(Box::new(root)) }
+    Place::keeping(Arc::new(store), root)
 }
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 fn tables(tables: crate::sql::places::Tables) -> Place {
-    Place { store: tables.store("engine"), _kept: Some(Box::new(tables)) }
+    Place::keeping(tables.store("engine"), tables)
 }
 
 #[cfg(all(feature = "redis", feature = "conformance"))]
 fn redis(corner: crate::redis::servers::Corner) -> Place {
-    Place { store: Arc::new(corner.store("engine")), _kept: Some(Box::new(corner)) }
+    Place::keeping(Arc::new(corner.store("engine")), corner)
 }
 
 /// A new place of every store that is compiled in and, if it needs a server, has one; memory first.
@@ -235,6 +240,8 @@ engine_laws! {
     an_outage_reads_as_nobody_when_asked_and_writes_nothing
     a_session_is_found_by_its_id_and_written_by_commit
     commit_shows_the_committed_value
+    a_request_goes_on_after_a_committed_login
+    going_up_after_a_committed_login_finds_the_new_session
     a_commit_that_is_dropped_half_way_refuses_to_go_on
     a_clone_that_outlives_its_request_reads_and_refuses_to_write
     a_dropped_exchange_writes_nothing_and_frees_its_lock
