@@ -13,6 +13,9 @@ mod engine;
 mod error;
 mod event;
 mod expiry;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod plan;
