@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::fuzz;
 use crate::needs::{self, Browser};
 use crate::servers::{self, Server};
 use crate::shell::{Outcome, cargo, command, is_ci, root, run, run_lines, target_dir};
@@ -24,13 +25,13 @@ pub(crate) fn everything() -> Outcome {
     let servers = database_servers(&mut tally);
     // A test without its server would read as passed.
     left_out.extend(servers::tests_without(&servers));
-    cargo_test(&mut tally, &["--workspace", "--all-features"], &servers, &left_out);
+    cargo_test_in(None, &mut tally, &["--workspace", "--all-features"], &servers, &left_out);
     for manifest in own_workspaces(&root()) {
-        let at = ["--manifest-path", &manifest.to_string_lossy()];
-        cargo_test(&mut tally, &at, &servers, &left_out);
+        cargo_test_in(manifest.parent(), &mut tally, &[], &servers, &left_out);
     }
     browser_test(&mut tally, &servers);
     drop(servers);
+    fuzz_smoke(&mut tally);
     println!("{tally}");
     if tally.failed() == 0 { Ok(()) } else { Err("a test failed".into()) }
 }
@@ -53,13 +54,21 @@ fn missing(tally: &mut Tally, why: String) {
     if promised { tally.step(tally.failed(), Err(why)) } else { tally.skip(why) }
 }
 
-fn cargo_test(tally: &mut Tally, which: &[&str], servers: &[Server], left_out: &[&str]) {
+/// Tests in a folder below the root, whose own configuration of cargo then counts; or at the root.
+fn cargo_test_in(
+    folder: Option<&Path>,
+    tally: &mut Tally,
+    which: &[&str],
+    servers: &[Server],
+    left_out: &[&str],
+) {
     let before = tally.failed();
     let mut words = vec!["test", "--no-fail-fast"];
     words.extend(which);
     words.push("--");
     words.extend(left_out.iter().flat_map(|tests| ["--skip", tests]));
     let mut tests = cargo(&words);
+    tests.current_dir(root().join(folder.unwrap_or(Path::new(""))));
     tests.envs(servers.iter().map(|server| (server.variable, &server.url)));
     let outcome = run_lines(&mut tests, |line| tally.cargo_line(line));
     tally.step(before, outcome);
@@ -83,6 +92,13 @@ fn manifests_in(root: &Path, place: &'static str) -> impl Iterator<Item = PathBu
 fn is_workspace(manifest: &Path) -> bool {
     std::fs::read_to_string(manifest)
         .is_ok_and(|text| text.lines().any(|line| line.trim() == "[workspace]"))
+}
+
+fn fuzz_smoke(tally: &mut Tally) {
+    match fuzz::compiler() {
+        Ok(()) => fuzz::smoke(tally),
+        Err(why) => missing(tally, format!("fuzzing: {why}")),
+    }
 }
 
 fn browser_test(tally: &mut Tally, servers: &[Server]) {
@@ -128,7 +144,7 @@ mod tests {
     fn crates_of_their_own_workspace_are_found() {
         let found = own_workspaces(&root());
         let folders: Vec<_> = found.iter().filter_map(|path| path.parent()?.file_name()).collect();
-        for known in ["bench", "own-store"] {
+        for known in ["bench", "fuzz", "own-store"] {
             assert!(folders.contains(&known.as_ref()), "{known} is not among {found:?}");
         }
     }

@@ -31,6 +31,8 @@ pub use self::sql::MySqlStore;
 pub use self::sql::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use self::sql::SqliteStore;
+#[cfg(all(fuzzing, feature = "file"))]
+pub(crate) use self::url::check_file_url;
 pub use self::url::open;
 
 /// A place where records live.

@@ -23,6 +23,8 @@ mod core;
 mod crash;
 mod exclusive;
 mod expiry_log;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod inspect;
 mod list;
 mod mend;
