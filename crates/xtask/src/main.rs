@@ -1,7 +1,8 @@
-//! `cargo xtask test | ci | bench`: what this project runs, the same on a laptop and in CI.
+//! `cargo xtask test | ci | bench | faults`: what this project runs, the same on a laptop and in CI.
 
 mod bench;
 mod ci;
+mod faults;
 mod features;
 mod needs;
 mod servers;
@@ -17,6 +18,9 @@ usage: cargo xtask <verb>
   test            everything the tests need, then every test, then one line that counts
   ci              format, lints, docs, each feature alone, the package, and `test`
   bench [options] the file store beside its floors; `cargo xtask bench --help` lists the options
+  faults [options]
+                  errors, kills, full disks and lost power on the real store, and what is left after
+                  each; `cargo xtask faults --help` lists the options
 ";
 
 fn main() -> ExitCode {
@@ -36,6 +40,7 @@ fn dispatch(words: &[String]) -> shell::Outcome {
         ("test", []) => test::everything(),
         ("ci", []) => ci::check(),
         ("bench", options) => bench::measure(options),
+        ("faults", options) => faults::inject(options),
         ("help" | "--help" | "-h", _) => {
             print!("{HELP}");
             Ok(())

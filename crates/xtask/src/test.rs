@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::faults;
 use crate::needs::{self, Browser};
 use crate::servers::{self, Server};
 use crate::shell::{Outcome, cargo, command, is_ci, root, run, run_lines, target_dir};
@@ -20,7 +21,13 @@ pub(crate) fn everything() -> Outcome {
         cargo_test(&mut tally, &["--manifest-path", &manifest.to_string_lossy()], &servers);
     }
     drop(servers);
-    browser_test(&mut tally);
+    match binaries() {
+        Ok(()) => {
+            faults_test(&mut tally);
+            browser_test(&mut tally);
+        }
+        Err(why) => tally.step(tally.failed(), Err(why)),
+    }
     println!("{tally}");
     if tally.failed() == 0 { Ok(()) } else { Err("a test failed".into()) }
 }
@@ -70,6 +77,12 @@ fn is_workspace(manifest: &Path) -> bool {
         .is_ok_and(|text| text.lines().any(|line| line.trim() == "[workspace]"))
 }
 
+fn faults_test(tally: &mut Tally) {
+    let before = tally.failed();
+    let outcome = faults::smoke(tally);
+    tally.step(before, outcome);
+}
+
 fn browser_test(tally: &mut Tally) {
     match needs::browser(&Path::new(BROWSER_TEST).join("requirements.txt")) {
         Ok(browser) => drive(tally, &browser),
@@ -79,22 +92,20 @@ fn browser_test(tally: &mut Tally) {
 
 fn drive(tally: &mut Tally, browser: &Browser) {
     let before = tally.failed();
-    let outcome = demo_binary().and_then(|demo| {
-        let mut pytest = command(&browser.python);
-        let quiet_disk = ["-B", "-m", "pytest", "-p", "no:cacheprovider"];
-        pytest.args(quiet_disk).args(["-rs", BROWSER_TEST]);
-        pytest.env("SESSILE_DEMO", demo);
-        pytest.env("CHROMIUM", &browser.chromium).env("CHROMEDRIVER", &browser.driver);
-        run_lines(&mut pytest, |line| tally.pytest_line(line))
-    });
+    let mut pytest = command(&browser.python);
+    let quiet_disk = ["-B", "-m", "pytest", "-p", "no:cacheprovider"];
+    pytest.args(quiet_disk).args(["-rs", BROWSER_TEST]);
+    pytest.env("SESSILE_DEMO", target_dir().join("debug/sessile-demo"));
+    pytest.env("CHROMIUM", &browser.chromium).env("CHROMEDRIVER", &browser.driver);
+    let outcome = run_lines(&mut pytest, |line| tally.pytest_line(line));
     tally.step(before, outcome);
 }
 
-/// The demo, built with the features the tests were built with, so that nothing is built twice.
-fn demo_binary() -> Result<PathBuf, String> {
+/// The programs that are tested from outside, built with the features the tests were built with, so
+/// that nothing is built twice.
+fn binaries() -> Outcome {
     let words = ["build", "--workspace", "--exclude", "xtask", "--all-features", "--bins"];
-    run(&mut cargo(&words))?;
-    Ok(target_dir().join("debug/sessile-demo"))
+    run(&mut cargo(&words))
 }
 
 #[cfg(test)]
