@@ -1,7 +1,8 @@
-//! `cargo xtask test | ci | bench | faults`: what this project runs, the same on a laptop and in CI.
+//! `cargo xtask test | ci | bench | faults | evidence`: what this project runs, the same on a laptop and in CI.
 
 mod bench;
 mod ci;
+mod evidence;
 mod faults;
 mod features;
 mod needs;
@@ -21,6 +22,8 @@ usage: cargo xtask <verb>
   faults [options]
                   errors, kills, full disks and lost power on the real store, and what is left after
                   each; `cargo xtask faults --help` lists the options
+  evidence [options]
+                  what speaks for the promises, counted; `cargo xtask evidence --help`
 ";
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn dispatch(words: &[String]) -> shell::Outcome {
         ("ci", []) => ci::check(),
         ("bench", options) => bench::measure(options),
         ("faults", options) => faults::inject(options),
+        ("evidence", options) => evidence::print(options),
         ("help" | "--help" | "-h", _) => {
             print!("{HELP}");
             Ok(())
