@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::faults::MISSING;
+
 /// How many tests passed, failed and were skipped, and why.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -25,6 +27,22 @@ impl Tally {
         let counts = words.split_once(" in ").map_or("", |(counts, _)| counts);
         if counts.split(", ").all(is_count) {
             self.add(counts);
+        }
+    }
+
+    /// Counts a line of the faults: what each part came to, and what could not be tried. What is
+    /// missing is a failure where it was promised; what the machine does not allow never is.
+    pub(crate) fn faults_line(&mut self, line: &str, is_promised: bool) {
+        if let Some(counts) = line.strip_prefix("faults: ") {
+            let ran = counts.rsplit_once(", ").map_or(counts, |(ran, _skipped)| ran);
+            self.add(ran);
+        } else if let Some(why) = line.strip_prefix("skipped: ") {
+            self.skip(format!("faults: {why}"));
+        } else if let Some(why) = line.strip_prefix(MISSING) {
+            match is_promised {
+                true => self.step(self.failed, Err(format!("faults: {why}"))),
+                false => self.skip(format!("faults: {why}")),
+            }
         }
     }
 
@@ -114,6 +132,25 @@ mod tests {
         tally.pytest_line("a line with 7 passed words");
         tally.pytest_line("==== 1 failed, 4 passed, 1 skipped in 12.30s ====");
         assert!(tally.to_string().ends_with("sessile: 4 passed, 1 failed, 1 skipped"));
+    }
+
+    #[test]
+    fn the_parts_of_the_faults_are_counted_and_what_is_missing_fails_where_it_was_promised() {
+        let lines = [
+            "update in place        13   484   0",
+            "skipped: power: only root may mount a file system",
+            "missing: calls: no strace",
+            "faults: 14 passed, 1 failed, 2 skipped",
+        ];
+        for (is_promised, counts) in
+            [(false, "14 passed, 1 failed, 2 skipped"), (true, "14 passed, 2 failed, 1 skipped")]
+        {
+            let mut tally = Tally::default();
+            for line in lines {
+                tally.faults_line(line, is_promised);
+            }
+            assert!(tally.to_string().ends_with(counts), "{tally}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::faults;
 use crate::fuzz;
 use crate::needs::{self, Browser};
 use crate::servers::{self, Server};
@@ -29,7 +30,13 @@ pub(crate) fn everything() -> Outcome {
     for manifest in own_workspaces(&root()) {
         cargo_test_in(manifest.parent(), &mut tally, &[], &servers, &left_out);
     }
-    browser_test(&mut tally, &servers);
+    match binaries() {
+        Ok(()) => {
+            browser_test(&mut tally, &servers);
+            faults_test(&mut tally);
+        }
+        Err(why) => tally.step(tally.failed(), Err(why)),
+    }
     drop(servers);
     fuzz_smoke(&mut tally);
     println!("{tally}");
@@ -101,6 +108,12 @@ fn fuzz_smoke(tally: &mut Tally) {
     }
 }
 
+fn faults_test(tally: &mut Tally) {
+    let before = tally.failed();
+    let outcome = faults::smoke(tally);
+    tally.step(before, outcome);
+}
+
 fn browser_test(tally: &mut Tally, servers: &[Server]) {
     match needs::browser(&Path::new(BROWSER_TEST).join("requirements.txt")) {
         Ok(browser) => drive(tally, &browser, servers),
@@ -111,23 +124,21 @@ fn browser_test(tally: &mut Tally, servers: &[Server]) {
 /// The same tests on every store; those whose server is missing are skipped by name.
 fn drive(tally: &mut Tally, browser: &Browser, servers: &[Server]) {
     let before = tally.failed();
-    let outcome = demo_binary().and_then(|demo| {
-        let mut pytest = command(&browser.python);
-        let quiet_disk = ["-B", "-m", "pytest", "-p", "no:cacheprovider"];
-        pytest.args(quiet_disk).args(["-rs", BROWSER_TEST]);
-        pytest.env("SESSILE_DEMO", demo);
-        pytest.envs(servers.iter().map(|server| (server.variable, &server.url)));
-        pytest.env("CHROMIUM", &browser.chromium).env("CHROMEDRIVER", &browser.driver);
-        run_lines(&mut pytest, |line| tally.pytest_line(line))
-    });
+    let mut pytest = command(&browser.python);
+    let quiet_disk = ["-B", "-m", "pytest", "-p", "no:cacheprovider"];
+    pytest.args(quiet_disk).args(["-rs", BROWSER_TEST]);
+    pytest.env("SESSILE_DEMO", target_dir().join("debug/sessile-demo"));
+    pytest.envs(servers.iter().map(|server| (server.variable, &server.url)));
+    pytest.env("CHROMIUM", &browser.chromium).env("CHROMEDRIVER", &browser.driver);
+    let outcome = run_lines(&mut pytest, |line| tally.pytest_line(line));
     tally.step(before, outcome);
 }
 
-/// The demo, built with the features the tests were built with, so that nothing is built twice.
-fn demo_binary() -> Result<PathBuf, String> {
+/// The programs that are tested from outside, built with the features the tests were built with, so
+/// that nothing is built twice.
+fn binaries() -> Outcome {
     let words = ["build", "--workspace", "--exclude", "xtask", "--all-features", "--bins"];
-    run(&mut cargo(&words))?;
-    Ok(target_dir().join("debug/sessile-demo"))
+    run(&mut cargo(&words))
 }
 
 #[cfg(test)]
