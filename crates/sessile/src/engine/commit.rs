@@ -306,16 +306,23 @@ impl Engine {
         }
     }
 
-    /// Writes other data into a record that nobody else knows of yet.
-    async fn reissue(&self, new: Record, data: Data) -> Result<Record> {
+    /// Writes other data into a record that nobody else knows of yet. Only a move from one store to
+    /// another, which changes nothing but the version, can come in between.
+    async fn reissue(&self, mut new: Record, data: Data) -> Result<Record> {
         plan::check_size(&data, &self.config)?;
-        let next = plan::with_data(&new, new.version.next(), data);
-        let durability = self.config.final_durability();
-        let mut ticket = Ticket::none();
-        let updated = self.store.update(&next, new.version, durability, &mut ticket).await;
-        match updated.map_err(|error| self.failed(error))? {
-            Updated::Written => Ok(next),
-            _ => Err(self.ended(new.id)),
+        let mut contest = Contest::new(self, new.id);
+        loop {
+            let next = plan::with_data(&new, new.version.next(), data.clone());
+            let (durability, mut ticket) = (self.config.final_durability(), Ticket::none());
+            let updated = self.store.update(&next, new.version, durability, &mut ticket).await;
+            match updated.map_err(|error| self.failed(error))? {
+                Updated::Written => return Ok(next),
+                Updated::Conflict(moved) => {
+                    contest.lost().await?;
+                    new = *moved;
+                }
+                _ => return Err(self.ended(new.id)),
+            }
         }
     }
 
