@@ -11,6 +11,7 @@ mod file_kill;
 #[cfg(feature = "file")]
 mod file_store;
 mod format;
+mod moving;
 mod observability;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;
