@@ -3,6 +3,7 @@
 #[cfg(feature = "file")]
 pub mod file;
 mod memory;
+mod moving;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod shared;
@@ -23,6 +24,7 @@ use crate::token::SessionId;
 #[cfg(feature = "file")]
 pub use self::file::FileStore;
 pub use self::memory::MemoryStore;
+pub use self::moving::{Migrating, MoveAll, Moved, move_all};
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 #[cfg(feature = "mysql")]

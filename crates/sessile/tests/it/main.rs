@@ -16,6 +16,7 @@ mod format;
 mod histories;
 #[cfg(feature = "tower")]
 mod http_laws;
+mod moving;
 mod observability;
 #[cfg(feature = "file")]
 mod races;

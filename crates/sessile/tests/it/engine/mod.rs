@@ -10,7 +10,7 @@ mod sweeper;
 use std::any::Any;
 use std::sync::Arc;
 
-use sessile::store::{MemoryStore, Store};
+use sessile::store::{MemoryStore, Migrating, Store};
 
 /// A store, and what must live as long as it does.
 pub(crate) struct Place {
@@ -40,6 +40,25 @@ pub(crate) fn files() -> Place {
     let root = tempfile::tempdir().unwrap();
     let store = sessile::store::FileStore::open(root.path().join("sessions")).unwrap();
     Place::keeping(Arc::new(store), root)
+}
+
+/// On the way from one place to an empty memory.
+fn moving(from: Place) -> Place {
+    let store = Migrating::new(Arc::clone(&from.store), MemoryStore::new()).unwrap();
+    Place { store: Arc::new(store), _kept: Some(Box::new(from)) }
+}
+
+/// Where every session is created in one place, and moves to a memory when it is next asked for.
+#[cfg(feature = "file")]
+fn restless(from: Place) -> Place {
+    let store = crate::moving::restless::Restless::new(Arc::clone(&from.store));
+    Place { store: Arc::new(store), _kept: Some(Box::new(from)) }
+}
+
+/// About to move from one place to an empty memory.
+fn about_to_move(from: Place) -> Place {
+    let store = Migrating::prepare(Arc::clone(&from.store), MemoryStore::new()).unwrap();
+    Place { store: Arc::new(store), _kept: Some(Box::new(from)) }
 }
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
@@ -86,6 +105,29 @@ macro_rules! engine_laws {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $law() {
                 super::laws::$law(&super::files()).await;
+            })*
+        }
+
+        mod on_the_way_from_memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::laws::$law(&super::moving(super::memory())).await;
+            })*
+        }
+
+        #[cfg(feature = "file")]
+        mod about_to_leave_files {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::laws::$law(&super::about_to_move(super::files())).await;
+            })*
+        }
+
+        #[cfg(feature = "file")]
+        mod each_session_moves_from_files {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::laws::$law(&super::restless(super::files())).await;
             })*
         }
 
