@@ -189,6 +189,7 @@ pub(crate) struct Counted {
     inner: Arc<dyn Store>,
     calls: Arc<AtomicUsize>,
     trouble: Arc<Mutex<Trouble>>,
+    late: Arc<Mutex<Option<Record>>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -201,7 +202,7 @@ enum Trouble {
 
 impl Counted {
     fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, calls: Arc::default(), trouble: Arc::default() }
+        Self { inner, calls: Arc::default(), trouble: Arc::default(), late: Arc::default() }
     }
 
     pub(crate) fn calls(&self) -> usize {
@@ -216,6 +217,11 @@ impl Counted {
     /// Lets no call of `operation` answer from now on.
     pub(crate) fn hang(&self, operation: &'static str) {
         *self.trouble.lock().unwrap() = Trouble::Hangs(operation);
+    }
+
+    /// Lets this record appear right after the next list that an end of all sessions goes by.
+    pub(crate) fn appears_late(&self, record: Record) {
+        *self.late.lock().unwrap() = Some(record);
     }
 
     pub(crate) fn mend(&self) {
@@ -291,7 +297,12 @@ impl Store for Counted {
         durability: Durability,
     ) -> Result<u64, Error> {
         self.call("delete_owner").await?;
-        self.inner.delete_owner(owner, except, not_before, durability).await
+        let deleted = self.inner.delete_owner(owner, except, not_before, durability).await;
+        let late = self.late.lock().unwrap().take();
+        if let Some(record) = late {
+            assert_eq!(self.inner.create(&record, durability).await?, Created::New);
+        }
+        deleted
     }
 
     async fn delete_expired(&self, now: SystemTime, limit: usize) -> Result<Expired, Error> {
