@@ -259,6 +259,7 @@ engine_laws! {
     of_two_moves_of_one_session_one_succeeds
     a_session_that_ended_does_not_move
     no_move_escapes_the_end_of_all_sessions
+    a_move_past_the_list_is_found_by_the_next
     a_spared_session_may_still_move
     a_step_up_with_a_drawn_key_moves_the_session
     devices_are_listed_with_the_current_one_marked

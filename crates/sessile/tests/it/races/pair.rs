@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::Dice;
-use super::worker::{Answer, Request, SAYS, STORE, Start, Task};
+use super::worker::{Answer, Limit, Request, SAYS, STORE, Start, Task, Tokens};
 
 /// Two processes on one store.
 pub(super) struct Pair([Process; 2]);
@@ -75,7 +75,8 @@ pub(super) fn request(cookie: &str, dice: &mut Dice, starts: &[Start]) -> Reques
         start: dice.one_of(starts),
         delay: delay(dice),
         wishes: Vec::new(),
-        limit: super::worker::Limit::None,
+        limit: Limit::None,
+        tokens: Tokens::Ours,
         lists: None,
     }
 }

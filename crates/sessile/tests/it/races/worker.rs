@@ -8,7 +8,7 @@ use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use sessile::store::{self, Store};
-use sessile::{Client, Config, Exchange, OnOwnerLimit, Session, SessionId, Sessions};
+use sessile::{Client, Config, Exchange, Keys, OnOwnerLimit, Session, SessionId, Sessions};
 use tokio::sync::Barrier;
 
 use crate::engine::harness::pair_of;
@@ -29,6 +29,7 @@ pub(super) enum Task {
         owner: String,
         except: Option<SessionId>,
         delay: usize,
+        tokens: Tokens,
     },
 }
 
@@ -39,6 +40,7 @@ pub(super) struct Request {
     pub(super) delay: usize,
     pub(super) wishes: Vec<Wish>,
     pub(super) limit: Limit,
+    pub(super) tokens: Tokens,
     /// Whose sessions to list once it is answered.
     pub(super) lists: Option<String>,
 }
@@ -65,6 +67,19 @@ pub(super) enum Limit {
     None,
     EndsOldest,
     RefusesNew,
+}
+
+/// What new sessions get: tokens of ours, or keys that the application draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Tokens {
+    Ours,
+    Drawn,
+}
+
+/// Keys as an application might draw them.
+pub(super) fn drawn_keys() -> Keys {
+    let keys = Keys::new("races", "0123456789abcdef", 64..=64).unwrap();
+    keys.drawn_by(|| Ok(format!("{}{}", SessionId::random()?, SessionId::random()?)))
 }
 
 /// What became of a task.
@@ -117,7 +132,7 @@ impl Elsewhere {
         Self { store: store::open(url).unwrap() }
     }
 
-    fn sessions(&self, limit: Limit) -> Sessions {
+    fn sessions(&self, limit: Limit, tokens: Tokens) -> Sessions {
         let mut config = Config::default();
         // The machine may be busy; a race is not to be lost to that.
         config.commit_deadline = Duration::from_secs(30);
@@ -126,7 +141,11 @@ impl Elsewhere {
             Limit::RefusesNew => OnOwnerLimit::RefuseNew,
             _ => OnOwnerLimit::EndOldest,
         };
-        Sessions::builder(Arc::clone(&self.store)).config(config).build().unwrap()
+        let builder = Sessions::builder(Arc::clone(&self.store)).config(config);
+        match tokens {
+            Tokens::Ours => builder.build().unwrap(),
+            Tokens::Drawn => builder.keys(drawn_keys()).build().unwrap(),
+        }
     }
 
     /// Prepares all, says so, waits to be let go, and gives what became of them.
@@ -148,11 +167,11 @@ impl Elsewhere {
     async fn run(self: Arc<Self>, task: Task, gate: Arc<Barrier>) -> Answer {
         match task {
             Task::Request(request) => {
-                let sessions = self.sessions(request.limit);
+                let sessions = self.sessions(request.limit, request.tokens);
                 answer(&sessions, &request, &gate).await
             }
-            Task::EndAll { owner, except, delay } => {
-                let sessions = self.sessions(Limit::None);
+            Task::EndAll { owner, except, delay, tokens } => {
+                let sessions = self.sessions(Limit::None, tokens);
                 let_go(&gate, delay).await;
                 let ended = sessions.revoke_all(owner, except).await;
                 Answer { failed: kind(ended.err()), ..Answer::default() }
