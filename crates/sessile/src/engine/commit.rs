@@ -293,7 +293,7 @@ impl Engine {
                     contest.lost().await?;
                     old = self.reverified(*current, &old)?;
                     if old.authority == Authority::Previous {
-                        return Err(superseded());
+                        return Err(plan::rotated_away());
                     }
                     if login.keeps_data {
                         new = self.reissue(new, applied(changes, old.record.data.clone())?).await?;
