@@ -15,6 +15,7 @@ mod histories;
 mod observability;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;
+mod schedules;
 #[cfg(feature = "file")]
 mod seeds;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]

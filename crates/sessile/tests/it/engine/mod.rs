@@ -20,7 +20,6 @@ pub(crate) struct Place {
 
 impl Place {
     /// A place whose store somebody else keeps alive.
-    #[cfg(feature = "file")]
     pub(crate) fn of(store: impl Store) -> Self {
         Self { store: Arc::new(store), _kept: None }
     }
