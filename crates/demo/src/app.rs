@@ -6,20 +6,19 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::header::CONTENT_LENGTH;
-use axum::middleware::{from_fn, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sessile::metrics::{Count, Timed};
 use sessile::store::Store;
 use sessile::{Config, CrossSiteLayer, Owner, SessionId, Sessions};
 
-use crate::disk::Disk;
 use crate::ending::Ending;
 use crate::events::Events;
 use crate::meter::{self, Meter};
 use crate::own_client::OwnClient;
 use crate::pages::devices::Device;
-use crate::pages::inside::StoredFile;
+use crate::whereabouts::Whereabouts;
 use crate::{api, guard, site};
 
 /// What all requests share.
@@ -31,14 +30,15 @@ pub(crate) struct App {
     pub(crate) own_client: OwnClient,
     /// Ends this process, where a parent starts another.
     pub(crate) plug: Option<Ending>,
-    /// Where records are files.
-    pub(crate) disk: Option<Disk>,
+    /// Where records lie.
+    pub(crate) whereabouts: Whereabouts,
     /// Where numbers come together.
     pub(crate) meter: Option<Meter>,
 }
 
 impl App {
-    /// Lays the engine over a store, for a server that listens on `address`.
+    /// Lays the engine over a store, for a server that listens on `address`. What keeps the records
+    /// is taken for memory until it is said.
     pub(crate) fn new(
         store: impl Store,
         config: Config,
@@ -47,23 +47,13 @@ impl App {
         let events = Events::default();
         let sessions = Sessions::builder(Timed::new(store)).config(config);
         let sessions = sessions.subscriber(events.clone()).subscriber(Count::new()).build()?;
-        let own_client = OwnClient::of(address);
-        Ok(Self { sessions, events, own_client, plug: None, disk: None, meter: None })
+        let (own_client, whereabouts) = (OwnClient::of(address), Whereabouts::Memory);
+        Ok(Self { sessions, events, own_client, plug: None, whereabouts, meter: None })
     }
 
     /// The cookie's name as it travels.
     pub(crate) fn cookie_name(&self) -> String {
         self.sessions.config().cookie.full_name()
-    }
-
-    /// How large the record of a session is; `None` where it is no file.
-    pub(crate) async fn bytes_on_disk(&self, id: SessionId) -> Option<u64> {
-        self.disk.as_ref()?.bytes(id).await
-    }
-
-    /// The record's file, opened up; `None` where it is no file.
-    pub(crate) async fn file_on_disk(&self, id: SessionId) -> Option<StoredFile> {
-        self.disk.as_ref()?.file(id).await
     }
 
     /// Where `owner` is signed in, by last use; this browser first.
@@ -104,6 +94,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(site)
         .route("/style.css", get(site::style))
         .route("/metrics", get(meter::metrics))
+        .layer(from_fn_with_state(Arc::clone(&app), guard::ask_the_next))
         .layer(from_fn(guard::strict_headers))
         .with_state(app)
 }

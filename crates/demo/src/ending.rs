@@ -44,6 +44,11 @@ impl Ending {
         });
     }
 
+    /// Whether somebody pulled the plug, so that another process is to answer.
+    pub(crate) fn is_pulled(&self) -> bool {
+        *self.0.borrow() == Some(End::Plug)
+    }
+
     /// Waits for the wish.
     pub(crate) async fn begun(&self) -> End {
         let mut wish = self.0.subscribe();

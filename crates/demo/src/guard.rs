@@ -1,12 +1,18 @@
-//! What every response of the demo passes: strict headers.
+//! What every request and response of the demo passes: a dying process answers nobody, headers are
+//! strict.
 
-use axum::extract::Request;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::app::App;
+use crate::ending::Ending;
 
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
@@ -23,6 +29,20 @@ pub(crate) async fn strict_headers(request: Request, next: Next) -> Response {
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Sends whoever comes once the plug was pulled to the next process. A browser opens connections
+/// ahead of its needs, and such a one still reaches this process while it ends.
+pub(crate) async fn ask_the_next(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if !app.plug.as_ref().is_some_and(Ending::is_pulled) {
+        return next.run(request).await;
+    }
+    let path = request.uri().path_and_query().map_or("/", |it| it.as_str());
+    ([(CONNECTION, "close")], Redirect::temporary(path)).into_response()
 }
 
 #[cfg(test)]

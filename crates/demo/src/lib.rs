@@ -3,7 +3,7 @@
 //! `cargo run --release` starts it, and so does `sessile demo`. What a browser does is in `site`,
 //! what a script does in `api`; both are written as an application on sessile would be. The rest is
 //! what a demo needs beside: a parent that starts the server again (`supervisor`), forty requests
-//! at once (`burst`), and a look at one's own record (`disk`).
+//! at once (`burst`), and a look at one's own record (`whereabouts`, `disk`).
 
 mod api;
 mod app;
@@ -27,6 +27,7 @@ mod signals;
 mod simulation;
 mod site;
 mod supervisor;
+mod whereabouts;
 mod words;
 
 use std::net::TcpListener;

@@ -24,7 +24,8 @@ pub struct Options {
     #[arg(long)]
     pub insecure_http: bool,
 
-    /// Where sessions live [default: the directory ./sessions]
+    /// Where sessions live, as a URL: a directory, `memory:`, or (with the feature `all-stores`) a
+    /// database [default: the directory ./sessions]
     #[arg(long, value_name = "URL")]
     pub store: Option<StoreUrl>,
 
@@ -78,7 +79,7 @@ fn clear_text(listen: SocketAddr) -> String {
 }
 
 /// The URL of a store, such as `file:///var/lib/shop/sessions` or `memory:`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoreUrl(String);
 
 impl StoreUrl {
@@ -93,12 +94,55 @@ impl StoreUrl {
 
     /// The directory a `file:` URL names; `None` for stores that are none.
     pub fn directory(&self) -> Option<PathBuf> {
-        let path = self.0.strip_prefix("file://")?.split('?').next()?;
+        self.path_after("file://")
+    }
+
+    fn path_after(&self, front: &str) -> Option<PathBuf> {
+        let path = self.0.strip_prefix(front)?.split('?').next()?;
         let path = percent_decode_str(path).decode_utf8().ok()?;
         Some(PathBuf::from(&*path))
     }
 
-    /// The URL's text.
+    /// What begins the URL: `file`, `postgres`.
+    pub(crate) fn scheme(&self) -> &str {
+        self.0.split(':').next().unwrap_or_default()
+    }
+
+    /// The value of an option behind the question mark.
+    pub(crate) fn option(&self, name: &str) -> Option<String> {
+        let (_, query) = self.0.split_once('?')?;
+        let mut options = query.split('&').filter_map(|option| option.split_once('='));
+        let (_, value) = options.find(|(known, _)| *known == name)?;
+        percent_decode_str(value).decode_utf8().ok().map(Into::into)
+    }
+
+    /// What the URL names on this machine and is not there: a directory, or a database file.
+    pub fn missing(&self) -> Option<String> {
+        let directory = self.directory().map(|path| ("directory", path));
+        let file = || self.path_after("sqlite://").map(|path| ("database", path));
+        let (what, path) = directory.or_else(file)?;
+        (!path.exists()).then(|| format!("{what} {}", path.display()))
+    }
+
+    /// The URL without its password, for eyes and logs.
+    fn without_password(&self) -> String {
+        let (front, query) = self.0.split_once('?').unwrap_or((&self.0, ""));
+        let mut shown = match front.rsplit_once('@') {
+            Some((user, place)) => format!("{}@{place}", without_its_password(user)),
+            None => front.to_owned(),
+        };
+        let options = query.split('&').filter(|option| !option.is_empty());
+        for (glue, option) in std::iter::once('?').chain(std::iter::repeat('&')).zip(options) {
+            let name = option.split('=').next().unwrap_or_default();
+            let is_secret = ["password", "pass"].contains(&name);
+            let option = if is_secret { format!("{name}={HIDDEN}") } else { option.to_owned() };
+            shown.push(glue);
+            shown.push_str(&option);
+        }
+        shown
+    }
+
+    /// The URL's text, password and all.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -106,7 +150,24 @@ impl StoreUrl {
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.without_password())
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreUrl({self})")
+    }
+}
+
+/// What stands for a password.
+const HIDDEN: &str = "***";
+
+/// `postgres://user:password` without the last of the three.
+fn without_its_password(front: &str) -> String {
+    match front.split_once("://").and_then(|(scheme, user)| Some((scheme, user.split_once(':')?))) {
+        Some((scheme, (user, _))) => format!("{scheme}://{user}:{HIDDEN}"),
+        None => front.to_owned(),
     }
 }
 
@@ -188,6 +249,37 @@ mod tests {
         assert_eq!(directory("memory:"), None);
         let odd = Path::new("/srv/50% off? #1");
         assert_eq!(StoreUrl::of_directory(odd).directory().as_deref(), Some(odd));
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for (url, shown) in [
+            ("postgres://ann:s3:cr@t@h/db?table=t", "postgres://ann:***@h/db?table=t"),
+            (
+                "postgres://h/db?user=ann&password=s3&a=b",
+                "postgres://h/db?user=ann&password=***&a=b",
+            ),
+            ("redis+cluster://:s3@h:1,h:2", "redis+cluster://:***@h:1,h:2"),
+            ("redis://ann@h", "redis://ann@h"),
+            ("file:///srv/a@b:c", "file:///srv/a@b:c"),
+        ] {
+            let parsed: StoreUrl = url.parse().unwrap();
+            assert_eq!((parsed.to_string(), parsed.as_str()), (shown.into(), url));
+            assert_eq!(format!("{parsed:?}"), format!("StoreUrl({shown})"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let missing = |url: &str| url.parse::<StoreUrl>().unwrap().missing();
+        assert_eq!(missing("file:///no/such?sync=data").as_deref(), Some("directory /no/such"));
+        assert_eq!(
+            missing("sqlite:///no/such.db?table=t").as_deref(),
+            Some("database /no/such.db")
+        );
+        for url in ["file:///tmp", "sqlite:///etc/passwd", "memory:", "postgres://h/db"] {
+            assert_eq!(missing(url), None, "{url}");
+        }
     }
 
     #[test]

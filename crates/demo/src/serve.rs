@@ -4,9 +4,10 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
+use std::time::SystemTime;
 
-use sessile::store::{FileStore, Store};
-use sessile::{Config, CookieConfig};
+use sessile::store::{Access, FileStore, Store};
+use sessile::{Config, CookieConfig, SessionId};
 
 use crate::Failure;
 use crate::app::{self, App};
@@ -16,6 +17,7 @@ use crate::lifeline::Lifeline;
 use crate::meter::Meter;
 use crate::options::{Options, StoreUrl};
 use crate::signals::Stop;
+use crate::whereabouts::Whereabouts;
 
 /// Serves on `listener` until this process is told to stop; calls `ready` once it answers.
 pub(crate) async fn run(
@@ -25,7 +27,7 @@ pub(crate) async fn run(
     ready: impl FnOnce(),
 ) -> Result<(), Failure> {
     let ending = Ending::new();
-    let app = open(options, listener.local_addr()?)?;
+    let app = open(options, listener.local_addr()?).await?;
     let app = App { plug: parent.is_some().then(|| ending.clone()), ..app };
     let sessions = app.sessions.clone();
     watch(&ending, parent)?;
@@ -38,19 +40,26 @@ pub(crate) async fn run(
     Ok(())
 }
 
-fn open(options: &Options, address: SocketAddr) -> Result<App, Failure> {
+async fn open(options: &Options, address: SocketAddr) -> Result<App, Failure> {
     let meter = Meter::install()?;
-    let (store, disk) = open_store(&options.store()?)?;
+    let (store, whereabouts) = open_store(&options.store()?)?;
+    ask(&*store).await?;
     tokio::spawn(meter.clone().keep(Arc::clone(&store)));
-    Ok(App { disk, meter: Some(meter), ..App::new(store, config(options), address)? })
+    Ok(App { whereabouts, meter: Some(meter), ..App::new(store, config(options), address)? })
 }
 
-fn open_store(url: &StoreUrl) -> sessile::Result<(Arc<dyn Store>, Option<Disk>)> {
+fn open_store(url: &StoreUrl) -> sessile::Result<(Arc<dyn Store>, Whereabouts)> {
     if url.directory().is_none() {
-        return Ok((sessile::store::open(url.as_str())?, None));
+        return Ok((sessile::store::open(url.as_str())?, Whereabouts::of(url)));
     }
     let files = FileStore::open_url(url.as_str())?;
-    Ok((Arc::new(files.clone()), Some(Disk::of(files))))
+    Ok((Arc::new(files.clone()), Whereabouts::Files(Disk::of(files))))
+}
+
+/// Asks for a session that is not there: a server that does not answer is said on the terminal now,
+/// rather than on every page later.
+async fn ask(store: &dyn Store) -> sessile::Result<()> {
+    store.load(SessionId::random()?, SystemTime::now(), Access::Read).await.map(drop)
 }
 
 /// Answers requests until the end is wished, and those under way a little longer.

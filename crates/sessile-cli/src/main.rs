@@ -1,5 +1,6 @@
-//! `sessile`: the demo, and clean-up of a session store.
+//! `sessile`: the demo, and what operators do to a session store.
 
+mod admin;
 mod sweep;
 
 use std::process::ExitCode;
@@ -20,11 +21,14 @@ enum Command {
     Demo(sessile_demo::Options),
     /// Remove expired sessions until none is due
     Sweep(sweep::Options),
+    #[command(flatten)]
+    Admin(admin::Command),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Demo(options) => sessile_demo::run(&options),
         Command::Sweep(options) => sweep::run(&options),
+        Command::Admin(command) => admin::run(&command),
     }
 }

@@ -15,7 +15,7 @@ const USAGE: u8 = 2;
 const SLICE: usize = 1_000;
 
 /// How often work that takes longer says how far it is.
-const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+pub(crate) const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 /// What `sessile sweep` can be told.
 #[derive(Args, Debug)]
@@ -47,23 +47,26 @@ fn counted(removed: usize) -> String {
 
 fn sweep(options: &Options, progress: impl FnMut(usize)) -> sessile::Result<usize> {
     check_exists(&options.store)?;
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        Error::new(ErrorKind::Unavailable, "cannot start the runtime").with_source(error)
-    })?;
-    runtime.block_on(async {
+    block_on(async {
         let sessions = Sessions::builder(sessile::store::open(options.store.as_str())?).build()?;
         sweep_all(&sessions, options.limit.unwrap_or(usize::MAX), progress).await
     })
 }
 
+/// Runs what needs a runtime, on this thread.
+pub(crate) fn block_on<T>(work: impl Future<Output = sessile::Result<T>>) -> sessile::Result<T> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        Error::new(ErrorKind::Unavailable, "cannot start the runtime").with_source(error)
+    })?;
+    runtime.block_on(work)
+}
+
 /// A mistyped path must not become an empty store.
-fn check_exists(store: &StoreUrl) -> sessile::Result<()> {
-    match store.directory() {
-        Some(path) if !path.exists() => {
-            Err(Error::new(ErrorKind::Config, format!("there is no directory {}", path.display())))
-        }
-        _ => Ok(()),
+pub(crate) fn check_exists(store: &StoreUrl) -> sessile::Result<()> {
+    match store.missing() {
+        Some(missing) => Err(Error::new(ErrorKind::Config, format!("there is no {missing}"))),
+        None => Ok(()),
     }
 }
 
@@ -88,7 +91,8 @@ async fn sweep_all(
     }
 }
 
-fn fail(error: &Error) -> ExitCode {
+/// Says on standard error what went wrong; the exit code tells a wrong command from trouble.
+pub(crate) fn fail(error: &Error) -> ExitCode {
     eprintln!("error: {}", sessile_demo::in_full(error));
     match error.kind() {
         ErrorKind::Config => ExitCode::from(USAGE),

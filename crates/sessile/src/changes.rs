@@ -144,6 +144,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_printed_has_the_keys_and_no_value() {
+        let mut changes = Changes::default();
+        changes.clear();
+        changes.insert("card", json("4242"));
+        assert_eq!(format!("{changes:?}"), r#"Changes { cleared: true, keys: ["card"] }"#);
+    }
+
+    #[test]
     fn a_change_of_any_kind_is_one() {
         assert!(Changes::default().is_empty());
         let kinds: [fn(&mut Changes); 4] = [

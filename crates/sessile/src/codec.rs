@@ -210,7 +210,8 @@ pub(crate) fn encode_body(record: &Record, used_at: SystemTime) -> Result<Vec<u8
     body.text(record.client_address.as_deref())?;
     body.text(record.user_agent.as_deref())?;
     body.data(&record.data)?;
-    if body.0.len() > u32::MAX as usize { Err(too_large()) } else { Ok(body.0) }
+    let fits = u32::try_from(body.0.len()).is_ok();
+    if fits { Ok(body.0) } else { Err(too_large()) }
 }
 
 /// Whether the record of this body has an owner, without decoding it.
@@ -538,6 +539,7 @@ mod tests {
         assert_eq!(refusal(&sealed(&crowded)), ErrorKind::Corrupt);
     }
 
+    // R70
     #[test]
     fn a_count_is_not_believed() {
         let mut body = encode_body(&record(), UNIX_EPOCH).unwrap();
@@ -546,6 +548,7 @@ mod tests {
         assert_eq!(refusal(&sealed(&body)), ErrorKind::Corrupt);
     }
 
+    // R72
     #[test]
     fn a_newer_format_is_recognised_only_by_a_valid_head() {
         let mut bytes = record().to_bytes().unwrap().to_vec();
@@ -581,7 +584,9 @@ mod tests {
         let bare = record();
         let began = Record { login_began_at: Some(at(1)), ..bare.clone() };
         let proven = Record { authenticated_at: Some(at(2)), ..began.clone() };
-        for mut record in [bare, began, proven] {
+        // Behind its fixed fields stand four bytes of a short name: taken for a timeout, a short one.
+        let named = Record { owner: Owner::new("ab").ok(), data: Data::default(), ..bare.clone() };
+        for mut record in [bare, began, proven, named] {
             assert_deadlines_show(&mut record);
         }
         assert_eq!(deadline(&Bytes::from_static(&[0; 40]), |_| None), None);
@@ -589,9 +594,11 @@ mod tests {
 
     #[cfg(feature = "file")]
     fn assert_deadlines_show(record: &mut Record) {
+        const LATEST: u64 = ((1 << 48) - 1) / 1000;
         let at = |secs| UNIX_EPOCH + Duration::from_secs(secs);
         for (idle, absolute, noted, ends) in [
             (None, 60, None, 60),
+            (None, LATEST, None, LATEST),
             (Some(10), 60, None, 10),
             (Some(10), 60, Some(30), 40),
             (Some(10), 35, Some(30), 35),

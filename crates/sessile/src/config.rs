@@ -3,7 +3,7 @@
 //! Everything can be loaded with serde; a duration is written `"30m"`, `"12h"`, `"60s"`, `"250ms"`,
 //! `"7d"`, or as a whole number of seconds. Unknown names are refused.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,13 @@ pub struct Config {
     /// As `absolute_timeout`, for sessions nobody is logged in to. Default the same.
     #[serde(with = "optional_duration")]
     pub anonymous_absolute_timeout: Option<Duration>,
+    /// The most sessions of nobody that one process begins in a minute; one more is refused with
+    /// `AnonymousLimit`, which answers 503. Sessions that live, and logins, are left alone. Default
+    /// no limit.
+    ///
+    /// This bounds how many there are at once, without counting them: no more than this, times the
+    /// number of processes, times the minutes of their absolute timeout and one.
+    pub anonymous_per_minute: Option<NonZeroU32>,
     /// How long the secret before a rotation still reads and writes. Default 60 seconds.
     #[serde(with = "duration")]
     pub rotation_grace: Duration,
@@ -76,8 +83,11 @@ pub struct Config {
     /// What the use of a secret past its grace does to the session. Default [`OnReplay::Tell`].
     pub on_replay: OnReplay,
     /// What a request from another address does to a session that keeps one; compared as far as
-    /// `client_address` keeps it. Default [`OnOtherAddress::Allow`]: people roam.
-    pub on_other_address: OnOtherAddress,
+    /// `client_address` keeps it. Default [`OnOtherClient::Allow`]: people roam.
+    pub on_other_address: OnOtherClient,
+    /// As `on_other_address`, for a request of another user agent than the session began with.
+    /// Default [`OnOtherClient::Allow`]: a browser that was updated has another name.
+    pub on_other_user_agent: OnOtherClient,
     /// The most live sessions of one owner. Default no limit.
     pub sessions_per_owner: Option<NonZeroUsize>,
     /// What happens at a login over that limit. Default [`OnOwnerLimit::EndOldest`].
@@ -90,6 +100,10 @@ pub struct Config {
     pub sweep_interval: Duration,
     /// The most sessions removed in one slice of background work. Default 1,000.
     pub sweep_limit: usize,
+    /// How long removing may take each time, in slices of `sweep_limit`; what is left waits for the
+    /// next time. Default 10 seconds.
+    #[serde(with = "duration")]
+    pub sweep_time: Duration,
     /// What is kept of the client's address, for the list of devices. Default truncated.
     pub client_address: Keep,
     /// What is kept of the client's user agent, for the list of devices. Default truncated.
@@ -103,6 +117,9 @@ pub struct Config {
     pub token_keys: Vec<TokenKey>,
     /// The cookie.
     pub cookie: CookieConfig,
+    /// Whether responses of requests that asked for their session may be stored. Default
+    /// [`Caching::Forbid`].
+    pub caching: Caching,
     /// Whether a logout also tells the browser to forget what it stored of this site
     /// (`Clear-Site-Data`; W3C, over TLS only). Default no.
     pub clear_site_data: bool,
@@ -115,6 +132,7 @@ impl Default for Config {
             absolute_timeout: Duration::from_secs(12 * 60 * 60),
             anonymous_idle_timeout: None,
             anonymous_absolute_timeout: None,
+            anonymous_per_minute: None,
             rotation_grace: Duration::from_secs(60),
             rotate_every: None,
             touch_share: 16,
@@ -128,17 +146,20 @@ impl Default for Config {
             security_durability: Durability::Power,
             refuse_overwrites: false,
             on_replay: OnReplay::Tell,
-            on_other_address: OnOtherAddress::Allow,
+            on_other_address: OnOtherClient::Allow,
+            on_other_user_agent: OnOtherClient::Allow,
             sessions_per_owner: None,
             on_owner_limit: OnOwnerLimit::EndOldest,
             on_outage: OnOutage::Refuse,
             sweep_interval: Duration::from_secs(60),
             sweep_limit: 1_000,
+            sweep_time: Duration::from_secs(10),
             client_address: Keep::Truncated,
             user_agent: Keep::Truncated,
             transport: Transport::Cookie,
             token_keys: Vec::new(),
             cookie: CookieConfig::default(),
+            caching: Caching::Forbid,
             clear_site_data: false,
         }
     }
@@ -164,8 +185,10 @@ impl Config {
             self.nesting_max > 100,
             "`nesting_max` is over 100, more than values are read with",
         )?;
-        let bound = self.on_other_address != OnOtherAddress::Allow;
+        let bound = self.on_other_address != OnOtherClient::Allow;
         refuse(bound && self.client_address == Keep::Off, BOUND_TO_NOTHING)?;
+        let bound = self.on_other_user_agent != OnOtherClient::Allow;
+        refuse(bound && self.user_agent == Keep::Off, BOUND_TO_NO_AGENT)?;
         self.cookie.validate()
     }
 
@@ -183,6 +206,9 @@ const ABSOLUTE_FIRST: &str = "`absolute_timeout` is shorter than `idle_timeout`:
 
 const BOUND_TO_NOTHING: &str =
     "`on_other_address` compares what `client_address = off` does not keep";
+
+const BOUND_TO_NO_AGENT: &str =
+    "`on_other_user_agent` compares what `user_agent = off` does not keep";
 
 fn refuse(wrong: bool, why: &'static str) -> Result<()> {
     if wrong { Err(Error::new(ErrorKind::Config, why)) } else { Ok(()) }
@@ -214,11 +240,13 @@ pub enum OnReplay {
     End,
 }
 
-/// What becomes of a request from another address than the session began at.
+/// What becomes of a request whose client differs from the one the session began with: whoever stole
+/// a cookie is elsewhere, mostly. So is whoever roams, and a thief can imitate a browser: never take
+/// this for the only defence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum OnOtherAddress {
+pub enum OnOtherClient {
     /// It is answered as any other.
     Allow,
     /// It is answered as any other; the event tells.
@@ -236,7 +264,7 @@ pub enum OnOtherAddress {
 pub enum OnOwnerLimit {
     /// The owner's oldest sessions end.
     EndOldest,
-    /// The login is refused with `OwnerLimit`.
+    /// The login is refused with `OwnerLimit`. Several at once for the last place may all be.
     RefuseNew,
 }
 
@@ -249,6 +277,20 @@ pub enum OnOutage {
     Refuse,
     /// An empty session that reads as nobody's. Whatever would be written is refused.
     ReadAsNobody,
+}
+
+/// What a response that depends on a session says of caching (RFC 9111). It always varies by the
+/// cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Caching {
+    /// `Cache-Control: no-store`, whatever the handler said. Browsers then load a page anew when
+    /// their user goes back to it.
+    Forbid,
+    /// What the handler said, and `no-store` where it said nothing. A response that sets or removes
+    /// the cookie is never stored: who gets it from a cache gets the session with it.
+    ByHandler,
 }
 
 /// How the token travels. There is one way per engine: a token found elsewhere is not looked at.
@@ -283,7 +325,8 @@ pub struct CookieConfig {
     /// Whether each site that embeds this one gets a cookie of its own (CHIPS); needs `secure`.
     /// Default no.
     pub partitioned: bool,
-    /// Other full names that are read as well, at most 7: those of the cookie before it was renamed.
+    /// Other full names that are read as well, each once and at most 7: those of the cookie before it
+    /// was renamed, or of another system whose sessions were taken over.
     /// A new token is set under the new name alone; a logout removes all. Default none.
     pub also_read: Vec<String>,
 }
@@ -326,13 +369,18 @@ impl CookieConfig {
         let is_name = |name: &String| !name.is_empty() && name.bytes().all(token);
         refuse(!self.also_read.iter().all(is_name), "`cookie.also_read` has a name that is none")?;
         refuse(self.also_read.len() > 7, "`cookie.also_read` has more than 7 names")?;
+        let mut names = self.names();
+        names.sort_unstable();
+        let doubled = names.windows(2).any(|pair| pair[0] == pair[1]);
+        refuse(doubled, "`cookie.also_read` has a name twice, or the one that is set")?;
         refuse(self.partitioned && !self.secure, "`cookie.partitioned` needs `secure`")?;
-        let attribute = |text: &str| text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b';');
+        // Browsers cut spaces off, and the cookie would belong elsewhere.
+        let attribute = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && b != b';');
         let named = !self.name.is_empty() && self.name.len() <= 64 && self.name.bytes().all(token);
         refuse(!named, "`cookie.name` is not 1 to 64 letters, digits or -_.")?;
         refuse(self.name.starts_with("__"), "`cookie.name` begins with __: set `prefix` instead")?;
         refuse(self.prefix != Prefix::None && !self.secure, "`cookie.prefix` needs `secure`")?;
-        let host = self.prefix == Prefix::Host;
+        let host = matches!(self.prefix, Prefix::Host | Prefix::HostHttp);
         refuse(host && self.domain.is_some(), "the __Host- prefix allows no `cookie.domain`")?;
         refuse(host && self.path != "/", "the __Host- prefix needs `cookie.path` to be /")?;
         refuse(
@@ -351,15 +399,21 @@ impl CookieConfig {
     }
 }
 
-/// The prefix of the cookie's name, which browsers hold to its promise (RFC 6265bis, 4.1.3).
+/// The prefix of the cookie's name, which browsers hold to its promise (RFC 6265bis, 4.1.3; those with
+/// `Http` draft-ietf-httpbis-layered-cookies). Browsers that do not know one take it for a mere name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Prefix {
     /// `__Host-`: secure, this host only, all paths. No other host can plant it.
     Host,
+    /// `__Host-Http-`: as `__Host-`, and set by a server, never by a script: no script of this host
+    /// can plant it either.
+    HostHttp,
     /// `__Secure-`: set over TLS only.
     Secure,
+    /// `__Http-`: as `__Secure-`, and set by a server, never by a script.
+    Http,
     /// None.
     None,
 }
@@ -368,7 +422,9 @@ impl Prefix {
     fn as_str(self) -> &'static str {
         match self {
             Self::Host => "__Host-",
+            Self::HostHttp => "__Host-Http-",
             Self::Secure => "__Secure-",
+            Self::Http => "__Http-",
             Self::None => "",
         }
     }
@@ -477,6 +533,7 @@ mod optional_duration {
 mod tests {
     use super::*;
 
+    // R13, R42
     #[test]
     fn the_default_is_valid_and_is_owasps_advice() {
         let config = Config::default();
@@ -519,9 +576,20 @@ mod tests {
         assert!(error.contains("idle_timout") && error.contains("idle_timeout"), "{error}");
     }
 
+    // R13, R15, R16, R18
     #[test]
     fn contradictions_are_refused() {
-        let wrong: [fn(&mut Config); 20] = [
+        let wrong: [fn(&mut Config); 25] = [
+            |c| c.cookie.also_read = vec!["old".into(), "older".into(), "old".into()],
+            |c| c.cookie.also_read = vec!["__Host-session".into()],
+            |c| {
+                c.cookie = CookieConfig::plain_http("a");
+                c.cookie.path = "/app ".into();
+            },
+            |c| {
+                c.cookie = CookieConfig::plain_http("a");
+                c.cookie.domain = Some(" example.org".into());
+            },
             |c| {
                 c.cookie = CookieConfig::plain_http("a");
                 c.cookie.path = format!("/{}", "a".repeat(1_024));
@@ -537,7 +605,11 @@ mod tests {
             },
             |c| {
                 c.client_address = Keep::Off;
-                c.on_other_address = OnOtherAddress::Refuse;
+                c.on_other_address = OnOtherClient::Refuse;
+            },
+            |c| {
+                c.user_agent = Keep::Off;
+                c.on_other_user_agent = OnOtherClient::Tell;
             },
             |c| c.anonymous_idle_timeout = Some(Duration::ZERO),
             |c| c.idle_timeout = Duration::ZERO,
@@ -559,6 +631,32 @@ mod tests {
             let mut config = Config::default();
             change(&mut config);
             assert_eq!(config.validate().unwrap_err().kind(), ErrorKind::Config, "row {row}");
+        }
+    }
+
+    // R17
+    #[test]
+    fn a_prefix_promises_only_what_the_cookie_keeps() {
+        type Change = fn(&mut CookieConfig);
+        let change: [(&str, Change); 4] = [
+            ("as it is", |_| {}),
+            ("without TLS", |cookie| cookie.secure = false),
+            ("with a domain", |cookie| cookie.domain = Some("example.org".into())),
+            ("below a path", |cookie| cookie.path = "/app".into()),
+        ];
+        for (prefix, name, allowed) in [
+            (Prefix::Host, "__Host-session", [true, false, false, false]),
+            (Prefix::HostHttp, "__Host-Http-session", [true, false, false, false]),
+            (Prefix::Secure, "__Secure-session", [true, false, true, true]),
+            (Prefix::Http, "__Http-session", [true, false, true, true]),
+            (Prefix::None, "session", [true, true, true, true]),
+        ] {
+            for ((what, change), allowed) in change.iter().zip(allowed) {
+                let mut cookie = CookieConfig { prefix, ..CookieConfig::default() };
+                change(&mut cookie);
+                assert_eq!(cookie.full_name(), name);
+                assert_eq!(cookie.validate().is_ok(), allowed, "{name} {what}");
+            }
         }
     }
 }

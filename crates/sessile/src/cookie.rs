@@ -6,10 +6,11 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, HeaderName, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
 
-use crate::config::{Config, CookieConfig, Transport};
-use crate::token::{Token, TokenKey};
+use crate::config::{Caching, Config, CookieConfig, Transport};
+use crate::keys::Keys;
+use crate::token::Token;
 
-/// The most tokens of one request that are looked up: the browser's own, and one planted beside it.
+/// The most values of one request that are looked up: the browser's own, and one planted beside it.
 const CANDIDATES_MAX: usize = 2;
 
 /// The longest life a browser grants a cookie (RFC 6265bis, 5.5).
@@ -18,11 +19,14 @@ const LIFE_MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 const SESSION_TOKEN: HeaderName = HeaderName::from_static("session-token");
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
 /// What the headers of a request hold of ours.
 #[derive(Debug, Default)]
 pub(crate) struct Presented {
-    /// The distinct well-formed tokens, in order; at most two.
+    /// The distinct well-formed tokens, in order: those of at most two values.
     pub(crate) tokens: Vec<Token>,
+    candidates: usize,
     /// Which of our names were there at all, well-formed or not: bit `n` for the name numbered `n`.
     seen: u8,
 }
@@ -33,42 +37,47 @@ impl Presented {
         self.seen != 0
     }
 
-    fn add(&mut self, name: usize, value: &[u8], keys: &[TokenKey]) {
+    /// Notes a value, and what it may be: a text can have the form of a token and of a key.
+    fn add(&mut self, name: usize, value: &[u8], config: &Config, keys: Option<&Keys>) {
         self.seen |= 1 << name;
-        let token = match keys {
+        let ours = match &config.token_keys[..] {
             [] => Token::parse(value),
-            keys => Token::parse_signed(value, keys),
+            signing => Token::parse_signed(value, signing),
         };
-        if self.tokens.len() < CANDIDATES_MAX
-            && let Some(token) = token.filter(|token| !self.tokens.contains(token))
-        {
-            self.tokens.push(token);
+        let theirs = keys.and_then(|keys| keys.parse(value));
+        let readings = ours.into_iter().chain(theirs);
+        let new: Vec<_> = readings.filter(|token| !self.tokens.contains(token)).collect();
+        if self.candidates < CANDIDATES_MAX && !new.is_empty() {
+            self.candidates += 1;
+            self.tokens.extend(new);
         }
     }
 }
 
-/// Reads what a request presents. Anything but an exact token is as good as nothing.
-pub(crate) fn read(headers: &HeaderMap, config: &Config, names: &[String]) -> Presented {
-    let (mut presented, keys) = (Presented::default(), &config.token_keys[..]);
+/// Reads what a request presents. Anything but an exact token, or key, is as good as nothing.
+pub(crate) fn read(
+    headers: &HeaderMap,
+    config: &Config,
+    names: &[String],
+    keys: Option<&Keys>,
+) -> Presented {
+    let mut presented = Presented::default();
+    let mut add = |name, value: &[u8]| presented.add(name, value, config, keys);
     match config.transport {
-        Transport::Header => read_bearer(headers, keys, &mut presented),
+        Transport::Header => bearer_of(headers).into_iter().for_each(|value| add(0, value)),
         Transport::Cookie => {
             for (number, name) in names.iter().enumerate() {
-                let add = |value: &[u8]| presented.add(number, value, keys);
-                values_of(headers, name).for_each(add);
+                values_of(headers, name).for_each(|value| add(number, value));
             }
         }
     }
     presented
 }
 
-fn read_bearer(headers: &HeaderMap, keys: &[TokenKey], presented: &mut Presented) {
+fn bearer_of(headers: &HeaderMap) -> Option<&[u8]> {
     let credentials = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-    if let Some((scheme, token)) = credentials.split_at_checked(7)
-        && scheme.eq_ignore_ascii_case(b"bearer ")
-    {
-        presented.add(0, token, keys);
-    }
+    let (scheme, token) = credentials.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
 }
 
 /// What every cookie of this name holds.
@@ -97,12 +106,15 @@ pub(crate) fn write(
     headers: &mut HeaderMap,
 ) {
     headers.append(VARY, HeaderValue::from_static(varies_by(config.transport)));
+    if change.is_some() || config.caching == Caching::Forbid || !headers.contains_key(CACHE_CONTROL)
+    {
+        headers.insert(CACHE_CONTROL, NO_STORE);
+    }
     let Some(change) = change else { return };
     match config.transport {
         Transport::Header => write_token(config, change, headers),
         Transport::Cookie => write_cookies(config, presented, change, headers),
     }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if config.clear_site_data && matches!(change, CookieChange::Remove) {
         let all = HeaderValue::from_static(r#""cache", "cookies", "storage""#);
         headers.insert(CLEAR_SITE_DATA, all);
@@ -193,7 +205,7 @@ mod tests {
     }
 
     fn presented(values: &[&[u8]]) -> Presented {
-        read(&headers(values), &Config::default(), &["session".into(), "old".into()])
+        read(&headers(values), &Config::default(), &["session".into(), "old".into()], None)
     }
 
     fn tokens(values: &[&[u8]]) -> Vec<String> {
@@ -212,6 +224,7 @@ mod tests {
         Config { cookie, ..Config::default() }
     }
 
+    // R20
     #[test]
     fn the_token_is_found_among_other_cookies() {
         let text = Token::random().unwrap().reveal();
@@ -224,6 +237,7 @@ mod tests {
         assert_eq!(tokens(&[b"a=b", pair.as_bytes()]), [text]);
     }
 
+    // R12
     #[test]
     fn nothing_else_is_taken_for_a_token() {
         let text = Token::random().unwrap().reveal();
@@ -248,12 +262,34 @@ mod tests {
         assert!(!presented(&[b"other=junk"]).any());
     }
 
+    // R20, R69
     #[test]
     fn at_most_two_distinct_candidates_are_looked_at() {
         let texts: Vec<_> = (0..3).map(|_| Token::random().unwrap().reveal()).collect();
         let [a, b, c] = &texts[..] else { unreachable!() };
         let value = format!("session={a}; session={a}; session={b}; session={c}");
         assert_eq!(tokens(&[value.as_bytes()]), texts[..2]);
+    }
+
+    #[test]
+    fn a_value_is_read_as_a_token_and_as_a_key_where_it_can_be_both() {
+        let all = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+        let keys = Keys::new("python", all, 43..=43).unwrap();
+        let texts: Vec<_> = (0..3).map(|_| Token::random().unwrap().reveal()).collect();
+        let [a, b, c] = &texts[..] else { unreachable!() };
+        let value = format!("session={a}; session={a}; session={b}; session={c}");
+        let sent = headers(&[value.as_bytes()]);
+        let found = read(&sent, &Config::default(), &["session".into()], Some(&keys)).tokens;
+        assert_eq!(
+            found.iter().map(Token::reveal).collect::<Vec<_>>(),
+            [a, a, b, b].map(String::clone)
+        );
+        assert_ne!(found[0].id(), found[1].id(), "the key's ID is not in its text");
+        let new = CookieChange::Set { token: found[1].clone(), lasts: None };
+        let key = BASE64URL_NOPAD.encode(&[1; 32]).parse().unwrap();
+        let signing = Config { token_keys: vec![key], ..Config::default() };
+        let written = written(&signing, &Presented::default(), &new);
+        assert!(written[0].contains(&format!("={a};")), "a key travels as it is");
     }
 
     #[test]
@@ -264,6 +300,7 @@ mod tests {
         assert_eq!(tokens(&[format!("old={old}").as_bytes()]), [old]);
     }
 
+    // R12
     #[test]
     fn a_bearer_token_is_read_only_where_that_is_the_transport() {
         let token = Token::random().unwrap();
@@ -272,7 +309,7 @@ mod tests {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
             let read = |transport| {
                 let config = Config { transport, ..Config::default() };
-                read(&headers, &config, &["session".into()]).tokens
+                read(&headers, &config, &["session".into()], None).tokens
             };
             assert_eq!(
                 (read(Transport::Header), read(Transport::Cookie)),
@@ -282,7 +319,7 @@ mod tests {
         for wrong in ["Basic abc", "Bearer", "", "Bearer  x"] {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(wrong))]);
             let config = Config { transport: Transport::Header, ..Config::default() };
-            assert!(read(&headers, &config, &[]).tokens.is_empty(), "{wrong}");
+            assert!(read(&headers, &config, &[], None).tokens.is_empty(), "{wrong}");
         }
     }
 
@@ -298,6 +335,7 @@ mod tests {
         assert!(headers[SESSION_TOKEN].is_sensitive() && !headers.contains_key(SET_COOKIE));
     }
 
+    // R69
     #[test]
     fn with_keys_only_signed_tokens_travel() {
         let key = |byte: u8| BASE64URL_NOPAD.encode(&[byte; 32]).parse().unwrap();
@@ -308,13 +346,17 @@ mod tests {
         let cookie = written(&old, &Presented::default(), &change).remove(0);
         let sent = headers(&[cookie.split(';').next().unwrap().as_bytes()]);
         let names = ["__Host-session".to_owned()];
-        assert!(read(&sent, &old, &names).tokens.contains(&token));
-        assert!(read(&sent, &new, &names).tokens.contains(&token));
+        assert!(read(&sent, &old, &names, None).tokens.contains(&token));
+        assert!(read(&sent, &new, &names, None).tokens.contains(&token));
         let plain = headers(&[format!("__Host-session={}", token.reveal()).as_bytes()]);
-        assert!(read(&plain, &new, &names).tokens.is_empty() && read(&plain, &new, &names).any());
-        assert!(read(&sent, &Config::default(), &names).tokens.is_empty());
+        assert!(
+            read(&plain, &new, &names, None).tokens.is_empty()
+                && read(&plain, &new, &names, None).any()
+        );
+        assert!(read(&sent, &Config::default(), &names, None).tokens.is_empty());
     }
 
+    // R13, R18
     #[test]
     fn a_new_cookie_has_every_safe_attribute() {
         let token = Token::random().unwrap();
@@ -325,6 +367,7 @@ mod tests {
         assert_eq!(lines, [expected]);
     }
 
+    // R21
     #[test]
     fn a_lasting_cookie_is_capped_at_400_days() {
         let lasts = Some(Duration::from_secs(500 * 86_400));
@@ -333,6 +376,7 @@ mod tests {
         assert!(lines[0].contains("; Max-Age=34560000;"));
     }
 
+    // R16
     #[test]
     fn a_partitioned_cookie_says_so() {
         let cookie = CookieConfig { partitioned: true, ..CookieConfig::default() };
@@ -341,6 +385,7 @@ mod tests {
         assert!(lines[0].ends_with("; Secure; SameSite=Lax; Partitioned"));
     }
 
+    // R22
     #[test]
     fn removal_repeats_the_attributes_for_every_name_that_was_seen() {
         let mut cookie = CookieConfig::plain_http("session");
@@ -356,6 +401,7 @@ mod tests {
         assert_eq!(lines, [format!("session{rest}"), format!("old{rest}")]);
     }
 
+    // R27
     #[test]
     fn a_logout_clears_the_sites_data_when_asked() {
         let config = Config { clear_site_data: true, ..Config::default() };

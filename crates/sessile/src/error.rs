@@ -30,8 +30,15 @@ pub enum ErrorKind {
     Superseded,
     /// Nobody is signed in.
     NotSignedIn,
+    /// The token of a form does not belong to the session: perhaps another site made the browser send
+    /// it.
+    Forged,
+    /// The request came over plain HTTP, where a `Secure` cookie must not travel; nothing was written.
+    PlainHttp,
     /// The owner already has as many sessions as the configuration allows.
     OwnerLimit,
+    /// So many anonymous sessions began lately that the configuration allows no more for now.
+    AnonymousLimit,
     /// The key changed since this request read it, and the configuration asks to refuse that.
     Overwrote,
     /// The request this handle belongs to is over; write through `Sessions::find` instead.
@@ -42,6 +49,8 @@ pub enum ErrorKind {
     Value,
     /// A closure given to `update` panicked at commit; nothing was written.
     Panicked,
+    /// A key that is not ours has not the form it was promised to have, or is taken.
+    Key,
     /// The operating system gave no randomness.
     Random,
     /// The configuration or the environment is wrong; the message names the mend.

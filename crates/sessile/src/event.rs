@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::error::ErrorKind;
 use crate::record::Owner;
@@ -27,6 +28,13 @@ pub enum Event {
     Reauthenticated(SessionId),
     /// The session's secret was replaced.
     Rotated(SessionId),
+    /// The session's key was replaced, and with it its ID, which follows from a key that is not ours.
+    Rekeyed {
+        /// The session from now on.
+        id: SessionId,
+        /// What it was before.
+        replaced: SessionId,
+    },
     /// A handler ended its own session.
     LoggedOut(SessionId),
     /// The session was ended from outside.
@@ -37,6 +45,18 @@ pub enum Event {
         owner: Owner,
         /// How many there were.
         sessions: u64,
+    },
+    /// The sessions of everybody were ended.
+    EverybodyRevoked {
+        /// How many there were.
+        sessions: u64,
+    },
+    /// Somebody listed where an owner is signed in: the owner themself, or an administrator.
+    Listed {
+        /// Whose sessions.
+        owner: Owner,
+        /// How many they were given, on this page.
+        sessions: usize,
     },
     /// The sweeper removed the record of an expired session.
     Swept(SessionId),
@@ -50,6 +70,8 @@ pub enum Event {
     Refused(SessionId),
     /// A session was used from another address than it began at.
     OtherAddress(SessionId),
+    /// A session was used by another user agent than it began with.
+    OtherUserAgent(SessionId),
     /// A save had to be repeated on a newer version.
     Conflict {
         /// Which session.
@@ -68,6 +90,8 @@ pub enum Event {
     WriteRefused(SessionId),
     /// A damaged record was refused and set aside.
     Corrupt(SessionId),
+    /// An anonymous session was refused, since so many began lately.
+    AnonymousLimit,
     /// An operation of the store failed.
     StoreFailed(ErrorKind),
     /// Twenty cookies were set and none came back; the browsers refuse them, or nobody returns.
@@ -84,6 +108,7 @@ impl Event {
             | Self::LoggedIn { id, .. }
             | Self::Reauthenticated(id)
             | Self::Rotated(id)
+            | Self::Rekeyed { id, .. }
             | Self::LoggedOut(id)
             | Self::Revoked(id)
             | Self::Swept(id)
@@ -92,11 +117,15 @@ impl Event {
             | Self::Replayed(id)
             | Self::Refused(id)
             | Self::OtherAddress(id)
+            | Self::OtherUserAgent(id)
             | Self::Conflict { id, .. }
             | Self::Overwrote { id, .. }
             | Self::WriteRefused(id)
             | Self::Corrupt(id) => Some(id),
             Self::OwnerRevoked { .. }
+            | Self::EverybodyRevoked { .. }
+            | Self::Listed { .. }
+            | Self::AnonymousLimit
             | Self::StoreFailed(_)
             | Self::CookiesNotReturned
             | Self::ClockStepped => None,
@@ -110,24 +139,40 @@ impl Event {
             Self::LoggedIn { .. } => "logged_in",
             Self::Reauthenticated(_) => "reauthenticated",
             Self::Rotated(_) => "rotated",
+            Self::Rekeyed { .. } => "rekeyed",
             Self::LoggedOut(_) => "logged_out",
             Self::Revoked(_) => "revoked",
             Self::OwnerRevoked { .. } => "owner_revoked",
+            Self::EverybodyRevoked { .. } => "everybody_revoked",
+            Self::Listed { .. } => "listed",
             Self::Swept(_) => "swept",
             Self::Unknown(_) => "unknown",
             Self::Superseded(_) => "superseded",
             Self::Replayed(_) => "replayed",
             Self::Refused(_) => "refused",
             Self::OtherAddress(_) => "other_address",
+            Self::OtherUserAgent(_) => "other_user_agent",
             Self::Conflict { .. } => "conflict",
             Self::Overwrote { .. } => "overwrote",
             Self::WriteRefused(_) => "write_refused",
             Self::Corrupt(_) => "corrupt",
+            Self::AnonymousLimit => "anonymous_limit",
             Self::StoreFailed(_) => "store_failed",
             Self::CookiesNotReturned => "cookies_not_returned",
             Self::ClockStepped => "clock_stepped",
         }
     }
+}
+
+/// When something happened, and who sent the request that made it happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Circumstances {
+    /// When, by the engine's clock.
+    pub at: SystemTime,
+    /// The client's address, as far as `Config::client_address` keeps it and the server told it.
+    /// `None` where no request is behind it, as with the sweeper, and in tasks that a handler spawned.
+    pub client_address: Option<String>,
 }
 
 /// Whoever wants to know. Called on the request's own thread: be quick, hand long work on.
@@ -136,6 +181,13 @@ impl Event {
 pub trait Subscriber: Debug + Send + Sync + 'static {
     /// Something happened.
     fn notify(&self, event: &Event);
+
+    /// As [`notify`](Self::notify), with when and from where: for logs that have to say so. The engine
+    /// calls this one; unless you write it, it hands the event on.
+    fn notify_with(&self, event: &Event, circumstances: &Circumstances) {
+        let _ = circumstances;
+        self.notify(event);
+    }
 }
 
 /// The subscribers of one engine.
@@ -147,10 +199,16 @@ impl Subscribers {
         self.0.push(subscriber);
     }
 
-    pub(crate) fn notify(&self, event: &Event) {
-        tracing::debug!(target: "sessile", event = event.name(), session = event.session().map(tracing::field::display));
+    pub(crate) fn notify(&self, event: &Event, circumstances: &Circumstances) {
+        tracing::debug!(
+            target: "sessile",
+            event = event.name(),
+            session = event.session().map(tracing::field::display),
+            client = circumstances.client_address,
+        );
         for subscriber in &self.0 {
-            let _ = catch_unwind(AssertUnwindSafe(|| subscriber.notify(event)));
+            let notify = || subscriber.notify_with(event, circumstances);
+            let _ = catch_unwind(AssertUnwindSafe(notify));
         }
     }
 }

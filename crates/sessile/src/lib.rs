@@ -15,6 +15,11 @@ mod event;
 mod expiry;
 #[cfg(test)]
 mod explore;
+mod form;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+mod keys;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod plan;
@@ -26,19 +31,20 @@ mod web;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{
-    Config, CookieConfig, Keep, OnOtherAddress, OnOutage, OnOwnerLimit, OnReplay, Prefix, SameSite,
-    Transport,
+    Caching, Config, CookieConfig, Keep, OnOtherClient, OnOutage, OnOwnerLimit, OnReplay, Prefix,
+    SameSite, Transport,
 };
 pub use engine::{
     Client, Device, DevicePage, Exchange, SessionHandle, Sessions, SessionsBuilder, Swept,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use event::{Event, Subscriber};
+pub use event::{Circumstances, Event, Subscriber};
+pub use keys::Keys;
 pub use plan::Login;
 pub use record::{
     Data, Owner, PreviousSecret, RETIRED_MAX, Record, RetiredSecret, Summary, Version,
 };
-pub use session::{ExclusiveSession, Key, ReadSession, Session, SessionKey};
+pub use session::{ExclusiveSession, Key, PeekSession, ReadSession, Session, SessionKey};
 pub use token::{Secret, SecretHash, SessionId, Token, TokenKey};
 #[cfg(feature = "axum")]
 pub use web::SignedIn;

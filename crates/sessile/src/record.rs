@@ -421,6 +421,7 @@ mod tests {
         assert!(!data.push_sorted("b", Bytes::new()) && data.push_sorted("ba", Bytes::new()));
     }
 
+    // R76
     #[test]
     fn debug_shows_sizes_and_no_values() {
         let mut data = Data::default();

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::{Mode, Slot};
 use crate::error::{Error, ErrorKind, Result};
+use crate::form;
 use crate::plan::{Ends, Idle, Lifetime, Login};
 use crate::record::{Data, Owner, Record};
 use crate::token::SessionId;
@@ -52,6 +53,17 @@ impl Session {
     /// Who is logged in.
     pub fn owner(&self) -> Option<Owner> {
         self.slot.with_record(|record| record.owner.clone()).flatten()
+    }
+
+    /// Whether the request presented a token that opens nothing: what a page goes by that says
+    /// "your session has ended". No longer so once a new session was committed.
+    ///
+    /// Why it opens nothing is not told: expired, ended, swept, or never a token of ours. A guess
+    /// learns nothing from the answer. A token that a login replaced moments ago has not ended: the
+    /// browser holds the newer one. Nor has one whose store could not be read.
+    #[doc(alias = "expired")]
+    pub fn has_ended(&self) -> bool {
+        self.slot.has_ended()
     }
 
     /// The record as it was loaded or last committed; `None` while there is no session.
@@ -262,6 +274,31 @@ impl Session {
         Ok(ExclusiveSession::new(self))
     }
 
+    /// A token to put into a form as a hidden field; `None` while there is no session. Each call gives
+    /// another one, and costs no store access.
+    ///
+    /// It belongs to the session as it was loaded or last committed: the login that this request
+    /// still asks for is not in it. It survives one rotation, and no login, step-up or lowering.
+    #[doc(alias = "csrf_token")]
+    pub fn form_token(&self) -> Result<Option<String>> {
+        self.slot.with_record(form::token).transpose()
+    }
+
+    /// Checks that a form which came with this request is from a page of this session.
+    ///
+    /// A request without a session passes: it has no authority that another site could abuse.
+    /// [`CrossSiteLayer`](crate::CrossSiteLayer) asks less of the application and covers what comes
+    /// without a session, a login above all; this is for those who want both, or whose users have
+    /// browsers that send neither `Sec-Fetch-Site` nor `Origin`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forged`], which answers 403.
+    #[doc(alias = "csrf")]
+    pub fn check_form_token(&self, token: &str) -> Result<()> {
+        let fits = self.slot.with_record(|record| form::fits(record, token));
+        if fits.unwrap_or(true) { Ok(()) } else { Err(forged()) }
+    }
+
     /// Asks the store whether the session is still there: for sockets and streams, which outlive
     /// their request and would miss a logout.
     pub async fn is_live(&self) -> Result<bool> {
@@ -294,6 +331,11 @@ impl ReadSession {
         self.0.owner()
     }
 
+    /// Whether the request presented a token that opens nothing; see [`Session::has_ended`].
+    pub fn has_ended(&self) -> bool {
+        self.0.has_ended()
+    }
+
     /// The record as it was loaded; `None` while there is no session.
     pub fn record(&self) -> Option<Record> {
         self.0.record()
@@ -315,6 +357,35 @@ impl ReadSession {
     /// The keys, sorted.
     pub fn keys(&self) -> Vec<String> {
         self.0.keys()
+    }
+
+    /// As [`Session::form_token`].
+    pub fn form_token(&self) -> Result<Option<String>> {
+        self.0.form_token()
+    }
+
+    /// As [`Session::check_form_token`].
+    pub fn check_form_token(&self, token: &str) -> Result<()> {
+        self.0.check_form_token(token)
+    }
+}
+
+/// A session that its handler looks at without using it: for pages that ask again and again by
+/// themselves. Neither its content nor its age changes.
+#[derive(Clone, Debug)]
+pub struct PeekSession(ReadSession);
+
+impl PeekSession {
+    pub(crate) fn new(session: Session) -> Self {
+        Self(ReadSession::new(session))
+    }
+}
+
+impl Deref for PeekSession {
+    type Target = ReadSession;
+
+    fn deref(&self) -> &ReadSession {
+        &self.0
     }
 }
 
@@ -410,6 +481,13 @@ fn without(mut texts: Vec<String>, given: &[String]) -> Vec<String> {
         }
     }
     texts
+}
+
+fn forged() -> Error {
+    Error::new(
+        ErrorKind::Forged,
+        "the form's token is not of this session: load the page anew and send it again",
+    )
 }
 
 const FLASHES: Key<Vec<String>> = Key::new("sessile.flashes");

@@ -3,6 +3,8 @@
 //! A [`Token`] is what the cookie carries: 16 bytes of [`SessionId`] and 16 bytes of [`Secret`], in
 //! 43 characters of unpadded base64url. A store keeps only the [`SecretHash`], so a stolen session
 //! directory, dump or log holds nothing that can be presented as a cookie.
+//!
+//! A key that is not ours ([`Keys`](crate::Keys)) is wholly the secret, and its ID follows from it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +14,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -36,6 +38,14 @@ impl SessionId {
     /// The ID with exactly these bytes.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
+    }
+
+    /// The ID of the session that a key of another system opens: the first 128 bits of SHA-256 over
+    /// `sessile-foreign`, the kind and the key, with a zero byte before each of the last two.
+    pub(crate) fn of_key(kind: &str, key: &str) -> Self {
+        let digest = Sha256::new().chain_update("sessile-foreign\0").chain_update(kind);
+        let digest = digest.chain_update([0]).chain_update(key).finalize();
+        Self(digest[..16].try_into().expect("16 of 32 bytes"))
     }
 
     /// The 16 bytes.
@@ -88,8 +98,16 @@ impl TryFrom<String> for SessionId {
 }
 
 /// The secret half of a token: 128 random bits, wiped from memory when dropped, never printed.
+///
+/// A key that is not ours is a secret as a whole.
 #[derive(Clone)]
-pub struct Secret([u8; 16]);
+pub struct Secret(Form);
+
+#[derive(Clone)]
+enum Form {
+    Drawn(Zeroizing<[u8; 16]>),
+    Key(Zeroizing<String>),
+}
 
 impl Secret {
     /// Draws a new secret from the operating system.
@@ -97,19 +115,24 @@ impl Secret {
     /// # Errors
     /// [`ErrorKind::Random`] when the system gives no randomness.
     pub fn random() -> Result<Self> {
-        random_bytes().map(Self)
+        random_bytes().map(Self::drawn)
+    }
+
+    fn drawn(bytes: [u8; 16]) -> Self {
+        Self(Form::Drawn(Zeroizing::new(bytes)))
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Form::Drawn(bytes) => &**bytes,
+            Form::Key(key) => key.as_bytes(),
+        }
     }
 
     /// What a store keeps of it: SHA-256 of the namespace, a zero byte and the secret.
     pub fn hash(&self, namespace: &str) -> SecretHash {
-        let digest = Sha256::new().chain_update(namespace).chain_update([0]).chain_update(self.0);
-        SecretHash(digest.finalize().into())
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.0.zeroize();
+        let digest = Sha256::new().chain_update(namespace).chain_update([0]);
+        SecretHash(digest.chain_update(self.as_bytes()).finalize().into())
     }
 }
 
@@ -149,7 +172,8 @@ impl fmt::Debug for SecretHash {
     }
 }
 
-/// What the cookie carries: a session ID and its secret, 43 characters of base64url.
+/// What the cookie carries: a session ID and its secret, 43 characters of base64url; or a key that is
+/// not ours, as it is.
 #[derive(Clone)]
 pub struct Token {
     id: SessionId,
@@ -157,7 +181,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// The length of every token's text, in bytes.
+    /// The length of the text of every token of ours, in bytes.
     pub const TEXT_LEN: usize = 43;
 
     /// Draws a token with a new ID and a new secret.
@@ -174,6 +198,11 @@ impl Token {
     /// [`ErrorKind::Random`] when the system gives no randomness.
     pub fn for_session(id: SessionId) -> Result<Self> {
         Ok(Self { id, secret: Secret::random()? })
+    }
+
+    /// A token whose text is this key of another system, which opens the session of `id`.
+    pub(crate) fn of_key(id: SessionId, key: Zeroizing<String>) -> Self {
+        Self { id, secret: Secret(Form::Key(key)) }
     }
 
     /// Reads a token from a cookie's value, or gives `None` for anything but its one exact spelling.
@@ -194,29 +223,33 @@ impl Token {
 
     /// The text to send to the browser. Whoever holds it holds the session: never log it.
     pub fn reveal(&self) -> String {
-        BASE64URL_NOPAD.encode(&*self.to_bytes())
+        match &self.secret.0 {
+            Form::Drawn(secret) => BASE64URL_NOPAD.encode(&*self.to_bytes(secret)),
+            Form::Key(key) => key.to_string(),
+        }
     }
 
-    /// As [`reveal`](Self::reveal), signed by this key.
+    /// As [`reveal`](Self::reveal), signed by this key. What is not ours is not signed.
     pub(crate) fn reveal_signed(&self, key: &TokenKey) -> String {
-        let token = self.to_bytes();
+        let Form::Drawn(secret) = &self.secret.0 else { return self.reveal() };
+        let token = self.to_bytes(secret);
         let mut bytes = Zeroizing::new([0; 40]);
         bytes[..32].copy_from_slice(&*token);
         bytes[32..].copy_from_slice(&key.tag(&token));
         BASE64URL_NOPAD.encode(&*bytes)
     }
 
-    fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+    fn to_bytes(&self, secret: &[u8; 16]) -> Zeroizing<[u8; 32]> {
         let mut bytes = Zeroizing::new([0; 32]);
         bytes[..16].copy_from_slice(&self.id.0);
-        bytes[16..].copy_from_slice(&self.secret.0);
+        bytes[16..].copy_from_slice(secret);
         bytes
     }
 
     fn from_bytes(bytes: &[u8; 32]) -> Self {
         let (id, secret) = bytes.split_at(16);
         let id = SessionId(id.try_into().expect("half of 32 bytes"));
-        Self { id, secret: Secret(secret.try_into().expect("half of 32 bytes")) }
+        Self { id, secret: Secret::drawn(secret.try_into().expect("half of 32 bytes")) }
     }
 
     /// The public half.
@@ -232,7 +265,7 @@ impl Token {
 
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
-        self.id == other.id && self.secret.0.ct_eq(&other.secret.0).into()
+        self.id == other.id && self.secret.as_bytes().ct_eq(other.secret.as_bytes()).into()
     }
 }
 
@@ -245,7 +278,7 @@ impl fmt::Debug for Token {
 }
 
 /// Bytes from their one exact spelling.
-fn decode<const N: usize>(text: &[u8]) -> Option<Zeroizing<[u8; N]>> {
+pub(crate) fn decode<const N: usize>(text: &[u8]) -> Option<Zeroizing<[u8; N]>> {
     let mut bytes = Zeroizing::new([0; N]);
     let fits = BASE64URL_NOPAD.encode_len(N) == text.len();
     let decoded = fits && BASE64URL_NOPAD.decode_mut(text, &mut *bytes).is_ok();
@@ -298,9 +331,9 @@ impl fmt::Debug for TokenKey {
     }
 }
 
-/// 128 bits from the operating system, drawn anew each time: no generator state to copy by a fork.
-fn random_bytes() -> Result<[u8; 16]> {
-    let mut bytes = [0; 16];
+/// Bytes from the operating system, drawn anew each time: no generator state to copy by a fork.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(no_randomness)?;
     Ok(bytes)
 }
@@ -322,6 +355,7 @@ mod tests {
         assert_eq!(again.secret().hash("a"), token.secret().hash("a"));
     }
 
+    // R8, R9
     #[test]
     fn only_the_one_exact_spelling_is_a_token() {
         let text = Token::random().unwrap().reveal();
@@ -340,6 +374,21 @@ mod tests {
         ] {
             assert!(Token::parse(&bad).is_none(), "{bad:?}");
         }
+    }
+
+    /// The bytes of a secret lie in types that promise to wipe them, and in no other. The compiler
+    /// checks it: what is asked for here is `zeroize`'s own word.
+    #[test]
+    fn r75_secrets_are_wiped_when_they_are_dropped() {
+        fn is_wiped(_: &impl zeroize::ZeroizeOnDrop) {}
+        let Token { id: SessionId(_), secret: Secret(form) } = Token::random().unwrap();
+        match &form {
+            Form::Drawn(bytes) => is_wiped(bytes),
+            Form::Key(key) => is_wiped(key),
+        }
+        let TokenKey(bytes) = key(1);
+        is_wiped(&bytes);
+        is_wiped(&Token::random().unwrap().to_bytes(&[0; 16]));
     }
 
     fn key(byte: u8) -> TokenKey {
@@ -376,12 +425,14 @@ mod tests {
         assert_eq!(key(1).tag(&token), outer[..8]);
     }
 
+    // R75
     #[test]
     fn a_token_key_is_never_printed_and_has_one_spelling() {
         assert_eq!(format!("{:?}", key(1)), "TokenKey(..)");
         assert_eq!("short".parse::<TokenKey>().unwrap_err().kind(), ErrorKind::Config);
     }
 
+    // R9
     #[test]
     fn an_id_has_one_spelling() {
         let id = SessionId::from_bytes([0xab; 16]);
@@ -391,6 +442,7 @@ mod tests {
         }
     }
 
+    // R75, R76
     #[test]
     fn nothing_secret_is_printed() {
         let token = Token::random().unwrap();
@@ -398,6 +450,7 @@ mod tests {
         assert_eq!(printed, "Token(..) Secret(..) SecretHash(..)");
     }
 
+    // R3
     #[test]
     fn namespaces_give_one_secret_different_hashes() {
         let secret = Secret::random().unwrap();
@@ -407,7 +460,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_sha256_of_namespace_zero_secret() {
-        let secret = Secret([7; 16]);
+        let secret = Secret::drawn([7; 16]);
         let expected = Sha256::digest([b"shop\0".as_slice(), &[7; 16]].concat());
         assert_eq!(secret.hash("shop").as_bytes(), expected.as_slice());
     }

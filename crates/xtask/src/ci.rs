@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: what must hold before a change is taken.
 
 use crate::features::features;
-use crate::shell::{Outcome, cargo, root, run, succeeds};
+use crate::shell::{Outcome, cargo, output, root, run, succeeds};
 use crate::test;
 
 /// The tests come last: their count is the last thing one reads.
@@ -11,6 +11,7 @@ pub(crate) fn check() -> Outcome {
         ("lints", lints),
         ("docs", docs),
         ("each feature alone", each_feature),
+        ("the newcomer's build", newcomers_build),
         ("dependencies", dependencies),
         ("package", package),
         ("tests", test::everything),
@@ -65,6 +66,24 @@ fn check_with(feature: &str) -> Outcome {
     run(cargo(&alone).args([feature, "--", "-D", "warnings"]))
 }
 
+/// What `cargo run` builds for who only looks: no database driver and no TLS.
+fn newcomers_build() -> Outcome {
+    let words = ["tree", "-p", "sessile-demo", "--edges", "normal", "--prefix", "none"];
+    is_light(&output(&mut cargo(&words))?)
+}
+
+fn is_light(tree: &str) -> Outcome {
+    let crates: Vec<_> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    if !crates.contains(&"axum") {
+        return Err(format!("this is not the demo's tree: {tree:?}"));
+    }
+    let heavy = |name: &str| ["sqlx", "redis", "rustls"].iter().any(|it| name.starts_with(it));
+    match crates.into_iter().find(|name| heavy(name)) {
+        Some(name) => Err(format!("the demo links {name} by default")),
+        None => Ok(()),
+    }
+}
+
 fn dependencies() -> Outcome {
     if !succeeds(&mut cargo(&["deny", "--version"])) {
         eprintln!("skipped: cargo-deny is not installed (`cargo install cargo-deny`)");
@@ -84,14 +103,21 @@ fn package() -> Outcome {
 
 fn in_own_workspaces(before: &[&str], after: &[&str]) -> Outcome {
     test::own_workspaces(&root()).iter().try_for_each(|manifest| {
-        let at = ["--manifest-path".as_ref(), manifest.as_os_str()];
-        run(cargo(before).args(at).args(after))
+        let folder = manifest.parent().expect("a manifest lies in a folder");
+        run(cargo(before).args(after).current_dir(root().join(folder)))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_with_a_database_driver_is_not_light() {
+        assert_eq!(is_light("sessile-demo v0.1.0 (/x)\naxum v0.8.9\n"), Ok(()));
+        assert!(is_light("axum v0.8.9\nsqlx-core v0.9.0\n").unwrap_err().contains("sqlx-core"));
+        assert!(is_light("").is_err());
+    }
 
     #[test]
     fn every_failed_step_is_named_and_the_later_ones_still_run() {

@@ -1,8 +1,9 @@
-//! `cargo xtask test | ci | bench`: what this project runs, the same on a laptop and in CI.
+//! `cargo xtask test | ci | bench | fuzz`: what this project runs, the same on a laptop and in CI.
 
 mod bench;
 mod ci;
 mod features;
+mod fuzz;
 mod needs;
 mod servers;
 mod shell;
@@ -17,6 +18,7 @@ usage: cargo xtask <verb>
   test            everything the tests need, then every test, then one line that counts
   ci              format, lints, docs, each feature alone, the package, and `test`
   bench [options] the file store beside its floors; `cargo xtask bench --help` lists the options
+  fuzz            every fuzz target for a minute in all, or for as long as `--seconds 600` says
 ";
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn dispatch(words: &[String]) -> shell::Outcome {
         ("test", []) => test::everything(),
         ("ci", []) => ci::check(),
         ("bench", options) => bench::measure(options),
+        ("fuzz", options) => fuzz::fuzz(options),
         ("help" | "--help" | "-h", _) => {
             print!("{HELP}");
             Ok(())

@@ -33,6 +33,14 @@ impl Tally {
         self.skipped.push(what_and_why.into());
     }
 
+    /// Counts a check of our own as one test.
+    pub(crate) fn check(&mut self, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => self.passed += 1,
+            Err(why) => self.step(self.failed, Err(why)),
+        }
+    }
+
     /// Notes a step that could not finish, unless its failed tests are counted already.
     pub(crate) fn step(&mut self, failed_before: u64, outcome: Result<(), String>) {
         if let Err(why) = outcome
@@ -115,6 +123,17 @@ mod tests {
         assert_eq!(
             tally.to_string(),
             "failed: `cargo test`: exit status: 101\nsessile: 0 passed, 1 failed, 0 skipped"
+        );
+    }
+
+    #[test]
+    fn a_check_of_our_own_is_one_test() {
+        let mut tally = Tally::default();
+        tally.check(Ok(()));
+        tally.check(Err("fuzz record: failed".into()));
+        assert_eq!(
+            tally.to_string(),
+            "failed: fuzz record: failed\nsessile: 1 passed, 1 failed, 0 skipped"
         );
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Home {
     pub(crate) trouble: bool,
     /// Whether there is a parent that starts the server again.
     pub(crate) supervised: bool,
+    /// Whether sessions outlive the process that answers.
+    pub(crate) lasts: bool,
     /// The process that answers.
     pub(crate) process: u32,
 }
@@ -36,8 +38,8 @@ pub(crate) struct Facts {
     pub(crate) age: Duration,
     pub(crate) idle_left: Option<Duration>,
     pub(crate) absolute_left: Duration,
-    /// Its size on disk; `None` when it is kept in memory.
-    pub(crate) bytes: Option<u64>,
+    /// Where it lies, in few words.
+    pub(crate) place: String,
     /// How long the last save took.
     pub(crate) save: Option<Duration>,
 }
@@ -92,6 +94,7 @@ impl Home {
                     @if self.supervised { "Its parent starts another." }
                     @else { "Start the demo with " code { "--supervised" } " to try it." }
                 }
+                @if !self.lasts { p.muted #forgets { (FORGETS) } }
                 @if self.supervised {
                     form method="post" action="/plug" { button { "Pull the plug" } }
                 }
@@ -139,7 +142,7 @@ impl Facts {
                 span { "Session " code { (self.id) } " ·" } " "
                 span { (words::span(self.age)) " old ·" } " "
                 span { "ends " (self.end()) " ·" } " "
-                span { (self.place()) }
+                span { (self.place) }
                 @if let Some(save) = self.save { " " span { "· last save took " (words::took(save)) } }
             }
         }
@@ -152,11 +155,10 @@ impl Facts {
             None => latest,
         }
     }
-
-    fn place(&self) -> String {
-        self.bytes.map_or("in memory".into(), |bytes| format!("{} on disk", words::size(bytes)))
-    }
 }
+
+/// What the plug costs where sessions live in the process.
+const FORGETS: &str = "Sessions are kept in its memory and end with it: you will be somebody new.";
 
 fn forty() -> Markup {
     html! {
@@ -247,6 +249,7 @@ mod tests {
             notice: None,
             trouble: false,
             supervised: true,
+            lasts: true,
             process: 4712,
         }
     }
@@ -286,7 +289,7 @@ mod tests {
             age: Duration::from_secs(240),
             idle_left: Some(Duration::from_secs(1800)),
             absolute_left: Duration::from_secs(42_960),
-            bytes: Some(4096),
+            place: "4.0 KiB on disk".into(),
             save: Some(Duration::from_micros(41)),
         };
         let line = facts.line().into_string();
@@ -306,6 +309,12 @@ mod tests {
         assert!(shown(&home()).contains("action=\"/plug\""));
         let alone = shown(&Home { supervised: false, ..home() });
         assert!(!alone.contains("action=\"/plug\"") && alone.contains("--supervised"));
+    }
+
+    #[test]
+    fn memory_is_said_to_end_with_the_process() {
+        assert!(!shown(&home()).contains(FORGETS));
+        assert!(shown(&Home { lasts: false, ..home() }).contains(FORGETS));
     }
 
     #[test]

@@ -23,12 +23,24 @@ pub(crate) struct Inside {
 /// A record as it is stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
-    /// Its file; `None` in memory.
-    pub(crate) file: Option<StoredFile>,
+    /// Where; nothing when that cannot be read.
+    pub(crate) lies: Option<Lies>,
     /// Keys of the session's data, and how many bytes each value takes.
     pub(crate) keys: Vec<(String, usize)>,
     /// What the hash of the secret makes when it is presented as a cookie.
     pub(crate) thief: Vec<Attempt>,
+}
+
+/// Where a record lies.
+#[derive(Clone, Debug)]
+pub(crate) enum Lies {
+    InFile(StoredFile),
+    InMemory,
+    /// In a database of this name, which shows it to whoever asks so.
+    In {
+        name: &'static str,
+        question: Option<String>,
+    },
 }
 
 /// A record's file.
@@ -61,7 +73,7 @@ pub(crate) struct Field {
     pub(crate) meaning: String,
 }
 
-/// A cookie made of what is on the disk, and the answer to it once it was tried.
+/// A cookie made of what is stored, and the answer to it once it was tried.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     pub(crate) made_of: &'static str,
@@ -131,7 +143,7 @@ impl Inside {
 impl Stored {
     fn cards(&self) -> Markup {
         html! {
-            @if let Some(file) = &self.file { (file.card()) (file.head()) }
+            @if let Some(lies) = &self.lies { (lies.cards()) }
             (self.data())
             (self.stolen())
         }
@@ -156,14 +168,47 @@ impl Stored {
     fn stolen(&self) -> Markup {
         html! {
             section.card aria-labelledby="thief" {
-                h2 #thief { "What a thief of this disk has" }
+                h2 #thief { "What a thief of the store has" }
                 p.muted {
-                    "The disk holds the public ID and a hash of the secret, never the secret. A "
+                    "The store holds the public ID and a hash of the secret, never the secret. A "
                     "cookie made of them looks right and opens nothing."
                 }
                 @for attempt in &self.thief { (attempt.shown()) }
                 form method="post" action="/inside/thief" { button { "Try them as cookies" } }
             }
+        }
+    }
+}
+
+impl Lies {
+    fn cards(&self) -> Markup {
+        match self {
+            Self::InFile(file) => html! { (file.card()) (file.head()) },
+            Self::InMemory => place(
+                "Memory",
+                &html! {
+                    p { "In the memory of this process, and nowhere else." }
+                },
+            ),
+            Self::In { name, question } => place(
+                "Place",
+                &html! {
+                    p { "In " (name) "." }
+                    @if let Some(question) = question {
+                        p.muted { "To see it as it is stored, ask there:" }
+                        p { code #question { (question) } }
+                    }
+                },
+            ),
+        }
+    }
+}
+
+fn place(title: &str, content: &Markup) -> Markup {
+    html! {
+        section.card aria-labelledby="place" {
+            h2 #place { (title) }
+            (content)
         }
     }
 }
@@ -270,8 +315,11 @@ mod tests {
         };
         let answer = Answer::new(StatusCode::OK, br#"{"data":{}}"#);
         let attempt = Attempt { made_of: "Public ID", cookie: "c=x".into(), answer: Some(answer) };
-        let record =
-            Stored { file: Some(file), keys: vec![("visits".into(), 2)], thief: vec![attempt] };
+        let record = Stored {
+            lies: Some(Lies::InFile(file)),
+            keys: vec![("visits".into(), 2)],
+            thief: vec![attempt],
+        };
         let events =
             vec![Entry { at: SystemTime::UNIX_EPOCH, what: "A save was merged".into(), times: 3 }];
         let frame = Frame::bare("Inside");
@@ -294,6 +342,17 @@ mod tests {
             assert!(page.contains(said), "{said}");
         }
         assert_eq!(page.matches(">newest<").count(), 1);
+    }
+
+    #[test]
+    fn a_place_without_files_says_where_and_how_to_look() {
+        let question = Some("HGETALL it".to_owned());
+        let page = Lies::In { name: "Redis", question }.cards().into_string();
+        assert!(page.contains("In Redis.") && page.contains(">HGETALL it<"), "{page}");
+        assert!(!page.contains("Slot"));
+        let unknown = Lies::In { name: "the store", question: None }.cards().into_string();
+        assert!(unknown.contains("In the store.") && !unknown.contains("ask there"));
+        assert!(Lies::InMemory.cards().into_string().contains("nowhere else"));
     }
 
     #[test]

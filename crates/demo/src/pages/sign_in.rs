@@ -34,7 +34,7 @@ impl Why {
                 "This session was ended from another device, or it ran out. What this browser \
                  still held opens nothing."
             }
-            Self::Left => "The session is gone from the disk; its cookie opens nothing.",
+            Self::Left => "The session is gone from the store; its cookie opens nothing.",
         }
     }
 }

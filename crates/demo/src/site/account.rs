@@ -19,8 +19,8 @@ use crate::keys::USER;
 use crate::pages::sign_in::Why;
 use crate::pages::{self, Place};
 
-/// A cookie that opens nothing. It tells a browser whose session was ended from one that never
-/// signed in, so that the former is told why it is asked to sign in again, once.
+/// A cookie that opens nothing. It tells a browser that was signed in from one whose ended session
+/// was nobody's, so that the former is told why it is asked to sign in again, once.
 mod hint {
     use super::{COOKIE, HeaderMap, HeaderValue};
 
@@ -46,7 +46,7 @@ mod hint {
 pub(super) async fn ended_elsewhere(request: Request, next: Next) -> sessile::Result<Response> {
     let handle = request.extensions().get::<SessionHandle>().cloned();
     if let Some(handle) = handle.filter(|_| hint::is_in(request.headers()))
-        && handle.read().await?.owner().is_none()
+        && handle.read().await?.has_ended()
     {
         let page = pages::sign_in::page(Why::Ended);
         return Ok((StatusCode::UNAUTHORIZED, [(SET_COOKIE, hint::REMOVE)], page).into_response());

@@ -64,6 +64,7 @@ async fn shown(
         notice,
         trouble: save.is_none(),
         supervised: app.plug.is_some(),
+        lasts: app.whereabouts.outlives_us(),
         process: process::id(),
     };
     let status = if home.trouble { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
@@ -78,7 +79,7 @@ async fn facts(app: &App, record: &Record, save: Option<Duration>) -> Facts {
         age: now.duration_since(record.created_at).unwrap_or_default(),
         idle_left: record.idle_timeout.map(|idle| left(record.used_at + idle)),
         absolute_left: left(record.absolute_deadline),
-        bytes: app.bytes_on_disk(record.id).await,
+        place: app.whereabouts.in_short(record.id).await,
         save,
     }
 }

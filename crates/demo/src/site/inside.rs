@@ -39,7 +39,7 @@ async fn stored(app: &App, record: &Record, answers: Vec<Answer>) -> Stored {
         answer: answers.next(),
     });
     Stored {
-        file: app.file_on_disk(record.id).await,
+        lies: app.whereabouts.in_full(record.id).await,
         keys: record.data.iter().map(|(key, json)| (key.to_owned(), json.len())).collect(),
         thief: attempts.into(),
     }

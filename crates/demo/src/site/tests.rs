@@ -10,6 +10,7 @@ use sessile::{Config, ManualClock, Sessions};
 use tower::ServiceExt;
 
 use crate::app::{App, router};
+use crate::ending::{End, Ending};
 use crate::fragile::Fragile;
 
 /// A browser in front of the application, without a network between.
@@ -234,6 +235,25 @@ async fn who_asks_to_be_remembered_is_for_thirty_days() {
         assert_eq!(marked, remembered, "{form}");
         clock.advance(Duration::from_secs(29 * 24 * 60 * 60));
         assert_eq!(browser.get("/devices").await.status == 200, remembered, "{form}");
+    }
+}
+
+/// A connection that the browser opened ahead reaches the process whose plug was pulled.
+#[tokio::test]
+async fn a_process_whose_plug_was_pulled_sends_everybody_to_the_next() {
+    let address = ([127, 0, 0, 1], 9).into();
+    let app = App::new(MemoryStore::new(), Config::default(), address).unwrap();
+    let plug = Ending::new();
+    let mut browser = Browser::before(App { plug: Some(plug.clone()), ..app });
+    assert_eq!(browser.get("/").await.status, 200);
+    plug.begin(End::Plug);
+    for path in ["/", "/devices", "/api/read?a=b"] {
+        let answer = browser.get(path).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.headers[LOCATION]),
+            (307, &path.parse().unwrap())
+        );
+        assert_eq!(answer.headers["connection"], "close");
     }
 }
 

@@ -5,7 +5,9 @@ SESSILE_SCREENSHOTS     a directory to put a picture of every page into, which t
                         pillow; none are taken without it
 CHROMIUM, CHROMEDRIVER  where they are, if not at /usr/bin
 
-Where one of them is missing, the tests are skipped and say so; under CI=true they fail instead.
+Every test runs on every store of `stores.py`, but for those that are about some of them only. Where
+a tool or a store's server is missing, the tests are skipped and say so; under CI=true they fail
+instead.
 """
 
 import base64
@@ -20,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from stores import STORES
 
 try:
     from selenium import webdriver
@@ -62,15 +66,46 @@ def chromedriver():
 
 @pytest.fixture(scope="session", autouse=True)
 def tools():
-    reason = missing()
+    skip_if(missing())
+
+
+def skip_if(reason):
     if reason and os.environ.get("CI") == "true":
-        pytest.fail(f"CI promises a browser, but {reason}")
+        pytest.fail(f"CI promises all of it, but {reason}")
     if reason:
         pytest.skip(reason)
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "needs(outlives): only on stores of which this is true")
+
+
+def pytest_generate_tests(metafunc):
+    """Runs a test on every store that it does not rule out."""
+    needs = metafunc.definition.get_closest_marker("needs")
+    wanted = needs.kwargs if needs else {}
+    names = [
+        name
+        for name, store in STORES.items()
+        if all(getattr(store, what) == value for what, value in wanted.items())
+    ]
+    metafunc.parametrize("store", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def store(request):
+    kind = STORES[request.param]
+    if kind.variable and not os.environ.get(kind.variable):
+        skip_if(f"{kind.variable} names no server for the store {request.param}")
+    with tempfile.TemporaryDirectory(prefix="sessile-demo-") as folder:
+        store = kind(folder)
+        store.name = request.param
+        yield store
+        store.clear()
+
+
 class Demo:
-    """One demo under its parent, with a store of its own."""
+    """One demo under its parent."""
 
     def __init__(self, store):
         self.store = store
@@ -79,7 +114,7 @@ class Demo:
 
     def start(self):
         command = [os.environ["SESSILE_DEMO"], "--supervised", "--listen", self.address]
-        command += ["--store", f"file://{self.store}"]
+        command += ["--store", self.store.url()]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         said = ""
         for line in self.process.stdout:
@@ -97,18 +132,17 @@ class Demo:
 
 
 @pytest.fixture(scope="session")
-def demo():
-    with tempfile.TemporaryDirectory(prefix="sessile-demo-") as directory:
-        demo = Demo(Path(directory) / "sessions")
-        yield demo
-        demo.stop()
+def demo(store):
+    demo = Demo(store)
+    yield demo
+    demo.stop()
 
 
 class Browser:
     """A browser with cookies of its own, and the words the tests speak to it."""
 
-    def __init__(self, demo):
-        self.demo = demo
+    def __init__(self):
+        self.demo = None
         self.profile = tempfile.mkdtemp(prefix="sessile-browser-")
         options = Options()
         options.binary_location = chromium()
@@ -116,6 +150,20 @@ class Browser:
             options.add_argument(flag)
         self.driver = webdriver.Chrome(options=options, service=Service(chromedriver()))
         self.driver.set_page_load_timeout(30)
+
+    def forget(self):
+        """Makes it as good as new: a browser takes longer to start than most tests."""
+        first, *more = self.driver.window_handles
+        for window in more:
+            self.driver.switch_to.window(window)
+            self.driver.close()
+        self.driver.switch_to.window(first)
+        self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+        self.driver.get("about:blank")
+        for what in ("clearBrowserCookies", "clearBrowserCache"):
+            self.driver.execute_cdp_cmd(f"Network.{what}", {})
+        self.driver.get_log("browser")
 
     def close(self):
         self.driver.quit()
@@ -196,6 +244,8 @@ class Browser:
             return
         from PIL import Image
 
+        if self.demo.store.name != "file":
+            directory = Path(directory) / self.demo.store.name
         Path(directory).mkdir(parents=True, exist_ok=True)
         size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
@@ -206,18 +256,29 @@ class Browser:
         picture.save(Path(directory) / f"{name}.png", optimize=True)
 
 
+@pytest.fixture(scope="session")
+def pool():
+    """Browsers that nobody uses at the moment."""
+    idle = []
+    yield idle
+    for browser in idle:
+        browser.close()
+
+
 @pytest.fixture
-def browsers(demo):
-    """Opens as many browsers as a test asks for, and closes them after it."""
-    opened = []
+def browsers(demo, pool):
+    """Hands out as many browsers as a test asks for, each without a past."""
+    taken = []
 
     def another():
-        opened.append(Browser(demo))
-        return opened[-1]
+        browser = pool.pop() if pool else Browser()
+        browser.forget()
+        browser.demo = demo
+        taken.append(browser)
+        return browser
 
     yield another
-    for browser in opened:
-        browser.close()
+    pool.extend(taken)
 
 
 @pytest.fixture

@@ -1,22 +1,26 @@
 """What a person sees: the demo in real browsers, each test named as the sentence it proves."""
 
+import base64
 import re
+
+import pytest
 
 PAGES = ["/", "/devices", "/devices/confirm", "/inside", "/signed-out", "/no-such-page"]
 
 
-def test_each_visit_counts(browser):
+def test_each_visit_counts(browser, store):
     browser.open()
     assert browser.visits() == 1
     browser.reload()
     browser.click("Home")
     assert browser.visits() == 3
     facts = browser.text(".facts")
-    for part in ("Session ", " old", "without use", "at the latest", " on disk", "last save took"):
+    for part in ("Session ", " old", "without use", "at the latest", store.said, "last save took"):
         assert part in facts, facts
     assert re.search(r"\b[0-9a-f]{32}\b", facts), facts
 
 
+@pytest.mark.needs(outlives=True)
 def test_a_killed_server_forgets_nothing(browser):
     browser.open()
     browser.reload()
@@ -31,6 +35,17 @@ def test_a_killed_server_forgets_nothing(browser):
     browser.picture("plug")
     browser.click("Pull the plug")
     assert f"process {found[2]} was killed" in browser.text("#revived")
+
+
+@pytest.mark.needs(outlives=False)
+def test_memory_says_what_it_forgets_and_then_does(browser):
+    browser.open()
+    browser.reload()
+    assert "end with it" in browser.text("#forgets")
+    browser.click("Pull the plug")
+    assert browser.visits() == 1 and not browser.texts("#revived")
+    browser.click("Inside")
+    assert "and nowhere else" in browser.text("section[aria-labelledby='place']")
 
 
 def test_forty_at_once_all_count(browser):
@@ -140,6 +155,7 @@ def test_what_was_counted_is_there_for_prometheus(browser):
     assert "gwen" not in metrics
 
 
+@pytest.mark.needs(outlives=True)
 def test_a_signed_in_browser_keeps_its_session_over_a_restart(browser, demo):
     browser.open()
     browser.click("+ Barnacle")
@@ -165,12 +181,30 @@ def test_the_back_button_shows_nothing_after_signing_out(browser):
     assert "cleo" not in browser.text() and browser.texts("form[action='/sign-in']")
 
 
-def test_what_is_on_the_disk_opens_nothing(browser):
+@pytest.mark.needs(outlives=True)
+def test_the_record_lies_where_the_page_says_and_holds_no_secret(browser, store):
     browser.open()
     browser.reload()
     browser.click("Inside")
-    slots = browser.texts(".pair > .verdict")
-    assert [bool(re.search(r"version \d", slot)) for slot in slots] == [True, True], slots
+    if store.name == "file":
+        slots = browser.texts(".pair > .verdict")
+        assert [bool(re.search(r"version \d", slot)) for slot in slots] == [True, True], slots
+        place = browser.text("section[aria-labelledby='file'] code")
+    else:
+        assert not browser.texts(".pair > .verdict"), "there are no slots but in files"
+        place = browser.text("#question")
+    lies = store.look(place)
+    assert b"visits" in lies
+    (cookie,) = [it["value"] for it in browser.driver.get_cookies() if "signed-in" not in it["name"]]
+    secret = base64.urlsafe_b64decode(cookie + "=")[16:]
+    assert len(secret) == 16 and secret not in lies and cookie.encode() not in lies
+    browser.picture("place")
+
+
+def test_what_is_stored_opens_nothing(browser):
+    browser.open()
+    browser.reload()
+    browser.click("Inside")
     assert "visits" in browser.text("section[aria-labelledby='keys']")
     browser.click("Try them as cookies")
     thief = browser.text("section[aria-labelledby='thief']")

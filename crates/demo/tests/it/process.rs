@@ -66,6 +66,36 @@ fn a_store_that_is_no_directory_is_refused_at_start() {
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 
+/// What is said of a store at start.
+fn refusal_of(store: &str) -> String {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sessile-demo"));
+    let output = command.args(["--listen", "127.0.0.1:0", "--store", store]).output().unwrap();
+    assert!(!output.status.success(), "it started on {store}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+#[cfg(feature = "all-stores")]
+fn a_server_that_does_not_answer_is_said_at_start_without_the_password() {
+    let said = refusal_of("redis://:s3cret@127.0.0.1:1/");
+    assert!(said.contains("cannot connect") && !said.contains("s3cret"), "{said}");
+}
+
+#[test]
+#[cfg(not(feature = "all-stores"))]
+fn a_store_that_is_not_compiled_in_is_refused_with_the_mend() {
+    for (store, feature) in [
+        ("postgres://h/db", "postgres"),
+        ("mysql://h/db", "mysql"),
+        ("sqlite:///srv/app.db", "sqlite"),
+        ("redis+cluster://h:1", "redis"),
+        ("rediss://h", "redis-tls"),
+    ] {
+        let said = refusal_of(store);
+        assert!(said.contains(&format!("--features sessile/{feature}")), "{said}");
+    }
+}
+
 #[test]
 fn a_port_that_is_taken_is_refused_at_start() {
     let directory = tempfile::tempdir().unwrap();

@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+mod admin;
+
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
@@ -70,6 +72,33 @@ fn a_wrong_url_is_refused_with_the_mend() {
         assert_eq!(code, Some(2), "{url}");
         assert!(err.contains(said), "{err}");
     }
+}
+
+/// `sessile` is one program for every store: no scheme names a feature that it lacks.
+#[test]
+#[cfg(feature = "all-stores")]
+fn every_store_is_compiled_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("app.db");
+    std::fs::File::create(&database).unwrap();
+    let sqlite = format!("sqlite://{}", database.display());
+    let (code, out, err) = sessile(&["sweep", "--store", &sqlite]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.starts_with("0 expired sessions removed"), "{out}");
+    for scheme in ["postgres", "mysql", "redis", "rediss", "redis+cluster", "rediss+cluster"] {
+        // Refused as an address, before anyone is asked.
+        let (code, _, err) = sessile(&["sweep", "--store", &format!("{scheme}://h:port/")]);
+        assert!(code == Some(2) && !err.contains("without the feature"), "{err}");
+    }
+}
+
+#[test]
+fn a_sweep_of_a_database_that_is_not_there_makes_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("missing.db");
+    let (code, _, err) = sessile(&["sweep", "--store", &format!("sqlite://{}", missing.display())]);
+    assert!(code == Some(2) && err.contains("there is no database"), "{err}");
+    assert!(!missing.exists());
 }
 
 #[test]

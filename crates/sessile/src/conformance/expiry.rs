@@ -13,6 +13,7 @@ use crate::record::{Owner, Record};
 use crate::store::{Access, Created, Durability, Scope, Ticket, Updated};
 use crate::token::SessionId;
 
+// R35
 /// A session is there one millisecond before its deadline and absent at its deadline, by whatever
 /// limit and after whatever use.
 pub async fn expired_equals_absent_to_the_exact_instant(place: &dyn Place) {
@@ -51,6 +52,7 @@ async fn assert_ends_at(trial: &Trial, id: SessionId, deadline: SystemTime) {
     }
 }
 
+// R35
 /// Reading with a clock that is far ahead, or far behind, removes and changes nothing.
 pub async fn a_clock_that_steps_back_and_forth_loses_nothing(place: &dyn Place) {
     let trial = Trial::new(place).await;
@@ -72,6 +74,7 @@ pub async fn a_clock_that_steps_back_and_forth_loses_nothing(place: &dyn Place) 
     assert_eq!(trial.load_at(record.id, start).await, Some(record), "after all these steps");
 }
 
+// R57
 /// `delete_expired` removes no more than its limit, says what it removed and whether more is due,
 /// gets everything that is expired in the end, and nothing that is not.
 pub async fn delete_expired_is_bounded(place: &dyn Place) {
@@ -132,6 +135,7 @@ pub async fn delete_expired_spares_what_was_touched(place: &dyn Place) {
     assert_eq!(trial.sweep(trial.now()).await, [(extended.id, None)], "after the absolute end");
 }
 
+// R56
 /// A touch that was acknowledged keeps its session, even one that came while a sweep was looking.
 pub async fn delete_expired_spares_what_is_touched_meanwhile(place: &dyn Place) {
     let trial = Trial::new(place).await;

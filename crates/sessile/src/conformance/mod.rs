@@ -35,6 +35,9 @@
 //! # }
 //! ```
 //!
+//! The crate `examples/own-store` in sessile's repository is a whole store that was written from outside,
+//! and a tutorial.
+//!
 //! Every law gets an empty place, opens it more than once, and compares what the handles say: let
 //! [`Place::open`] give handles that share nothing but the records, as two processes would. Instants
 //! are arguments and are moved by hand, from today on, so that a server's own clock collects nothing

@@ -8,6 +8,7 @@ use super::trial::{IDLE, LONG_AFTER, MILLISECOND, Trial, ids, list, next_of, own
 use crate::record::{Owner, Record, Version};
 use crate::store::{Created, Durability, Scope, Store, Updated};
 
+// R78
 /// Pages give every live session once, in ascending order, as its summary.
 pub async fn list_pages_through_all_sessions_once(place: &dyn Place) {
     let trial = Trial::new(place).await;
@@ -166,6 +167,7 @@ pub async fn delete_owner_refuses_logins_that_began_before(place: &dyn Place) {
     assert_eq!(trial.try_create(&trial.record()).await, Created::New, "an anonymous session");
 }
 
+// R40
 /// A login that is on its way while `delete_owner` runs does not escape, whichever way they cross.
 pub async fn delete_owner_catches_a_login_in_flight(place: &dyn Place) {
     let trial = Trial::new(place).await;

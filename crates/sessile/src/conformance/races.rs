@@ -18,6 +18,7 @@ use crate::record::{Record, Version};
 use crate::store::{Access, Created, Durability, Scope, Store, Updated};
 use crate::token::SessionId;
 
+// R54
 /// A read is one committed version, never a mixture of two and never an older one than before,
 /// while several writers and readers are at the same record.
 pub async fn a_read_is_one_committed_version(place: &dyn Place) {
@@ -97,6 +98,7 @@ async fn read_by_turns(trial: &Trial, id: SessionId) -> Vec<Version> {
     versions
 }
 
+// R61
 /// Loads and lists end while a writer stands still in the middle of a write, and while somebody
 /// holds the exclusive lock.
 pub async fn readers_never_wait_for_writers(place: &dyn Place) {
@@ -196,6 +198,7 @@ fn count(record: &Record) -> usize {
     json.map_or(0, |json| json.parse().expect("a number was written"))
 }
 
+// R64
 /// A future dropped at any await point leaves neither a half-written record nor a held lock.
 pub async fn dropped_futures_leave_no_lock_and_no_half_write(place: &dyn Place) {
     let trial = Trial::new(place).await;

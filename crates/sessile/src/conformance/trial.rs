@@ -19,7 +19,7 @@ pub(super) const ABSOLUTE: Duration = minutes(8 * 60);
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 /// Long after every deadline: no store may still keep what expired by then as "recently expired".
 pub(super) const LONG_AFTER: Duration = minutes(30 * 24 * 60);
-/// A wait or a hold that is meant to pass.
+/// A wait that is meant to pass.
 pub(super) const SOON: Duration = Duration::from_millis(50);
 /// A hold that is not meant to pass.
 pub(super) const LONG: Duration = Duration::from_secs(600);

@@ -42,6 +42,7 @@ async fn end_all(theirs: &Trial, record: &Record) {
     theirs.delete_owner(&owner("ann"), None, theirs.now() + LONG_AFTER).await;
 }
 
+// R36
 /// Every field of a record survives `create` and `update`, set and unset, to the millisecond.
 pub async fn every_field_survives(place: &dyn Place) {
     let trial = Trial::new(place).await;

@@ -24,6 +24,7 @@ pub async fn create_never_replaces(place: &dyn Place) {
     }
 }
 
+// R10
 /// `update` of an ID without a record answers `Gone` and writes nothing.
 pub async fn update_never_creates(place: &dyn Place) {
     let trial = Trial::new(place).await;
@@ -36,6 +37,7 @@ pub async fn update_never_creates(place: &dyn Place) {
     }
 }
 
+// R38
 /// `update` never brings an ended session back, whether it was deleted or swept, and whatever its
 /// writer had opened before.
 pub async fn update_never_revives(place: &dyn Place) {
@@ -64,7 +66,7 @@ async fn assert_stays_gone(trial: &Trial, ended: &Record, mut ticket: Ticket) {
 }
 
 /// An `update` whose use lies at or after the record's deadline answers `Gone`, as it would after a
-/// sweep: the session had ended for everybody else.
+/// sweep, and whatever version it expects: the session had ended for everybody else.
 pub async fn an_update_after_the_deadline_comes_too_late(place: &dyn Place) {
     let trial = Trial::new(place).await;
     for late in [IDLE, IDLE + MILLISECOND, ABSOLUTE, LONG_AFTER] {
@@ -72,7 +74,11 @@ pub async fn an_update_after_the_deadline_comes_too_late(place: &dyn Place) {
         let mut next = next_of(&record, 0);
         next.touch(record.created_at + late);
         next.absolute_deadline = next.used_at + ABSOLUTE;
-        assert_eq!(trial.update(&next, record.version).await, Updated::Gone, "{late:?} later");
+        for expected in [record.version.next(), record.version] {
+            next.version = expected.next();
+            let updated = trial.update(&next, expected).await;
+            assert_eq!(updated, Updated::Gone, "{late:?} later, expecting {expected}");
+        }
         assert_eq!(trial.load_at(record.id, record.deadline()).await, None, "{late:?} later");
     }
 }
@@ -173,6 +179,7 @@ pub async fn touch_never_moves_a_use_back(place: &dyn Place) {
     }
 }
 
+// R38
 /// `touch` of an absent or ended session answers `false` and leaves it absent.
 pub async fn touch_never_revives(place: &dyn Place) {
     let trial = Trial::new(place).await;
@@ -219,6 +226,7 @@ pub async fn delete_is_idempotent(place: &dyn Place) {
     assert!(!trial.delete(trial.record().id).await, "a session that never was");
 }
 
+// R38
 /// Whichever way an update and a delete cross, the session is gone once the delete is acknowledged.
 pub async fn delete_wins_against_an_update_in_flight(place: &dyn Place) {
     let trial = Trial::new(place).await;

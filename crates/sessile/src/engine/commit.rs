@@ -13,12 +13,13 @@ use tokio::time::{Instant, timeout_at};
 use super::standing::{Live, Standing, unreadable};
 use super::{Engine, Visitor};
 use crate::changes::Changes;
+use crate::config::Transport;
 use crate::cookie::CookieChange;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::plan::{self, Authority, Fresh, Judgement, Login, Upkeep, Wish};
 use crate::record::{Data, Record};
-use crate::store::{Created, Ticket, Updated};
+use crate::store::{Created, Durability, Ticket, Updated};
 use crate::token::{SecretHash, SessionId, Token};
 
 /// What a handler asked for since the last commit.
@@ -33,6 +34,8 @@ pub(super) struct Work {
     pub(super) wish: Wish,
     pub(super) visitor: Visitor,
     pub(super) began_at: SystemTime,
+    /// The key that a session is to have which begins, if it was given.
+    pub(super) key: Option<Token>,
 }
 
 /// What it came to.
@@ -41,6 +44,10 @@ pub(super) struct Settled {
     pub(super) standing: Standing,
     pub(super) cookie: Option<CookieChange>,
 }
+
+/// How often a key is drawn that turns out to be taken. One that is random is drawn once.
+pub(super) const DRAWS_MAX: u32 = 8;
+const TAKEN: &str = "the key of the new session is taken, and what has it was left as it is";
 
 /// After this many conflicts the committers of one session take turns within this process.
 const CONFLICTS_BEFORE_TURNS: u32 = 3;
@@ -58,13 +65,18 @@ impl Engine {
         let mut settled = match (work.wish.login.take(), std::mem::take(&mut work.standing)) {
             (Some(login), Standing::Live(live)) => self.replace(work, live, &login, ticket).await?,
             (Some(login), _) => self.create(work, Some(&login)).await?,
+            (None, Standing::Live(live)) if work.wish.rotates() && self.draws_keys() => {
+                self.relocate(work, live, ticket).await?
+            }
             (None, Standing::Live(live)) if work.changes_record() => {
                 self.save(work, live, ticket).await?
             }
             (None, Standing::Superseded) if !work.changes.is_empty() => {
                 return Err(superseded());
             }
-            (None, Standing::Nobody) if work.writes_something() => self.create(work, None).await?,
+            (None, Standing::Nobody | Standing::Ended) if work.writes_something() => {
+                self.create(work, None).await?
+            }
             (None, standing) => Settled { standing, cookie: None },
         };
         settled.cookie = settled.cookie.or(removal);
@@ -81,23 +93,45 @@ impl Engine {
     // A new session
 
     async fn create(&self, mut work: Work, login: Option<&Login>) -> Result<Settled> {
+        if login.is_none() {
+            self.admit_to_nobodys()?;
+        }
         let data = work.edited.take().unwrap_or_default();
-        let (token, record) = self.first_state(&work, login, data)?;
-        self.insert(&record, login).await?;
+        let (token, draws) = match work.key.take() {
+            Some(key) => (key, 1),
+            None => (self.new_token()?, DRAWS_MAX),
+        };
+        let (token, record) = self.first_state(&work, login, data, token)?;
+        let (token, record) = self.insert(token, record, self.durability_of(login), draws).await?;
         self.admit_to_owner(&record, None).await?;
         self.end_surplus(&record).await?;
         Ok(self.begun(token, record, None))
     }
 
-    /// Draws a token, and builds the record it opens.
-    fn first_state(
+    /// Refuses one more anonymous session than may begin in a minute.
+    fn admit_to_nobodys(&self) -> Result<()> {
+        let Some(per_minute) = self.config.anonymous_per_minute else { return Ok(()) };
+        if self.anonymous.take(per_minute, self.clock.elapsed()) {
+            return Ok(());
+        }
+        self.notify(&Event::AnonymousLimit);
+        Err(Error::new(
+            ErrorKind::AnonymousLimit,
+            "as many anonymous sessions began lately as `anonymous_per_minute` allows",
+        ))
+    }
+
+    /// The record that this token is to open.
+    pub(super) fn first_state(
         &self,
         work: &Work,
         login: Option<&Login>,
         data: Data,
+        token: Token,
     ) -> Result<(Token, Record)> {
         plan::check_size(&data, &self.config)?;
-        let ((token, fresh), now) = (self.new_token()?, self.now());
+        self.check_line(&work.visitor)?;
+        let ((token, fresh), now) = (self.with_hash(token), self.now());
         let record = plan::anonymous(fresh, data, self.kept(&work.visitor), &self.config, now);
         let record = match login {
             Some(login) => plan::logged_in(login, work.began_at, record, &self.config, now)?,
@@ -106,22 +140,47 @@ impl Engine {
         Ok((token, work.wish.lifetime.given_to(record, now)))
     }
 
-    async fn insert(&self, record: &Record, login: Option<&Login>) -> Result<()> {
-        let durability = match login {
+    fn durability_of(&self, login: Option<&Login>) -> Durability {
+        match login {
             Some(_) => self.config.security_durability,
             None => self.config.data_durability,
-        };
-        match self.store.create(record, durability).await.map_err(|error| self.failed(error))? {
-            Created::New => Ok(()),
-            Created::Exists => Err(Error::new(ErrorKind::Random, "a random session ID came twice")),
-            Created::Revoked => Err(Error::new(
-                ErrorKind::Ended,
-                "the owner's sessions were ended while this login was under way",
-            )),
         }
     }
 
-    fn begun(&self, token: Token, record: Record, replaced: Option<SessionId>) -> Settled {
+    /// Creates the record of a token. When that is taken it draws others, until it has tried so many:
+    /// what is there is never replaced.
+    pub(super) async fn insert(
+        &self,
+        mut token: Token,
+        mut record: Record,
+        durability: Durability,
+        draws: u32,
+    ) -> Result<(Token, Record)> {
+        for drawn in 1.. {
+            let created = self.store.create(&record, durability).await;
+            match created.map_err(|error| self.failed(error))? {
+                Created::New => {
+                    if record.owner.is_some() {
+                        self.admit_to_everybody(&record).await?;
+                    }
+                    return Ok((token, record));
+                }
+                Created::Exists if drawn < draws => {}
+                Created::Exists => break,
+                Created::Revoked => return Err(revoked()),
+            }
+            let (next, fresh) = self.with_hash(self.new_token()?);
+            (token, record.id, record.secret_hash) = (next, fresh.id, fresh.hash);
+        }
+        Err(Error::new(ErrorKind::Key, TAKEN))
+    }
+
+    pub(super) fn begun(
+        &self,
+        token: Token,
+        record: Record,
+        replaced: Option<SessionId>,
+    ) -> Settled {
         let id = record.id;
         self.notify(&match record.owner.clone() {
             Some(owner) => Event::LoggedIn { id, replaced, owner },
@@ -131,7 +190,12 @@ impl Engine {
     }
 
     /// What the request holds after `record` was written; `token` goes to the browser.
-    fn settled(&self, record: Record, token: Option<Token>, authority: Authority) -> Settled {
+    pub(super) fn settled(
+        &self,
+        record: Record,
+        token: Option<Token>,
+        authority: Authority,
+    ) -> Settled {
         let hash = Some(record.secret_hash);
         let lasts = plan::cookie_life(&record, self.now());
         let cookie = token.map(|token| CookieChange::Set { token, lasts });
@@ -144,6 +208,9 @@ impl Engine {
     async fn save(&self, mut work: Work, mut live: Live, ticket: &mut Ticket) -> Result<Settled> {
         let read = Arc::clone(&live.record);
         let mut data = work.edited.take().unwrap_or_else(|| read.data.clone());
+        if work.wish.rotates() {
+            self.check_line(&work.visitor)?;
+        }
         let fresh = self.fresh_secret(&work.wish, read.id)?;
         let mut contest = Contest::new(self, read.id);
         loop {
@@ -174,12 +241,30 @@ impl Engine {
         }
     }
 
+    /// Refuses to send a token where others read along, and the browser would not take it.
+    fn check_line(&self, visitor: &Visitor) -> Result<()> {
+        if !self.is_overheard(visitor) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::PlainHttp,
+            "a Secure cookie must not travel over plain HTTP: redirect to https:// first, or take \
+             `CookieConfig::plain_http` for development",
+        ))
+    }
+
+    /// Whether a new cookie for this visitor would be `Secure`, and its connection is known not to be.
+    pub(super) fn is_overheard(&self, visitor: &Visitor) -> bool {
+        let sends_secure = self.config.transport == Transport::Cookie && self.config.cookie.secure;
+        sends_secure && visitor.is_overheard
+    }
+
     fn fresh_secret(&self, wish: &Wish, id: SessionId) -> Result<Option<(Token, Fresh)>> {
         let token = wish.rotates().then(|| Token::for_session(id)).transpose()?;
         Ok(token.map(|token| self.with_hash(token)))
     }
 
-    fn next_state(
+    pub(super) fn next_state(
         &self,
         live: &Live,
         data: Data,
@@ -240,96 +325,10 @@ impl Engine {
         Settled { standing: Standing::Live(live), cookie: None }
     }
 
-    // A login in place of an anonymous session
-
-    /// Makes the new record first and retires the old one after, so that a crash in between loses
-    /// nothing: nobody holds the new token until the answer leaves.
-    async fn replace(
-        &self,
-        mut work: Work,
-        live: Live,
-        login: &Login,
-        ticket: &mut Ticket,
-    ) -> Result<Settled> {
-        let edited = work.edited.take().unwrap_or_else(|| live.record.data.clone());
-        let data = if login.keeps_data { edited } else { applied(&work.changes, Data::new())? };
-        let (token, new) = self.first_state(&work, Some(login), data)?;
-        self.insert(&new, Some(login)).await?;
-        let (id, replaced) = (new.id, live.record.id);
-        self.admit_to_owner(&new, Some(replaced)).await?;
-        match self.retire(&mut work.changes, live, login, new, ticket).await {
-            Ok(new) => {
-                self.end_surplus(&new).await?;
-                Ok(self.begun(token, new, Some(replaced)))
-            }
-            Err(error) => {
-                self.undo(id).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Takes all authority from the old record, and brings along what was written to it late.
-    async fn retire(
-        &self,
-        // Not shared: closures are `Send` alone, and this reference lives across awaits.
-        changes: &mut Changes,
-        mut old: Live,
-        login: &Login,
-        mut new: Record,
-        ticket: &mut Ticket,
-    ) -> Result<Record> {
-        let mut contest = Contest::new(self, old.record.id);
-        loop {
-            let mark = plan::superseded(&old.record, self.config.rotation_grace, self.now());
-            let durability = self.config.final_durability();
-            let updated = self.store.update(&mark, old.record.version, durability, ticket).await;
-            match updated.map_err(|error| self.failed(error))? {
-                Updated::Written => return Ok(new),
-                // Another login of the same browser was first: its form was sent twice. Both stand,
-                // each with what it had loaded; the browser keeps whichever answer comes last.
-                Updated::Conflict(current) if current.superseded => return Ok(new),
-                Updated::Conflict(current) => {
-                    contest.lost().await?;
-                    old = self.reverified(*current, &old)?;
-                    if old.authority == Authority::Previous {
-                        return Err(plan::rotated_away());
-                    }
-                    if login.keeps_data {
-                        new = self.reissue(new, applied(changes, old.record.data.clone())?).await?;
-                    }
-                }
-                // It ended meanwhile: a login is a new beginning, but ended data stays ended.
-                Updated::Gone => return self.reissue(new, applied(changes, Data::new())?).await,
-                Updated::LockLost => return Err(lock_lost()),
-            }
-        }
-    }
-
-    /// Writes other data into a record that nobody else knows of yet.
-    async fn reissue(&self, new: Record, data: Data) -> Result<Record> {
-        plan::check_size(&data, &self.config)?;
-        let next = plan::with_data(&new, new.version.next(), data);
-        let durability = self.config.final_durability();
-        let mut ticket = Ticket::none();
-        let updated = self.store.update(&next, new.version, durability, &mut ticket).await;
-        match updated.map_err(|error| self.failed(error))? {
-            Updated::Written => Ok(next),
-            _ => Err(self.ended(new.id)),
-        }
-    }
-
-    /// Removes a record whose token nobody got. What remains after a failure expires by itself.
-    pub(super) async fn undo(&self, id: SessionId) {
-        if let Err(error) = self.store.delete(id, self.config.security_durability).await {
-            self.failed(error);
-        }
-    }
-
     // Conflicts
 
     /// Judges the presented secret against the record as it is now.
-    fn reverified(&self, current: Record, live: &Live) -> Result<Live> {
+    pub(super) fn reverified(&self, current: Record, live: &Live) -> Result<Live> {
         let (id, now) = (current.id, self.now());
         let judged = live.hash.as_ref().map(|hash| plan::judge(&current, hash, now));
         let authority = match judged {
@@ -355,7 +354,7 @@ impl Engine {
         applied(changes, current.data.clone())
     }
 
-    fn ended(&self, id: SessionId) -> Error {
+    pub(super) fn ended(&self, id: SessionId) -> Error {
         self.notify(&Event::WriteRefused(id));
         Error::new(ErrorKind::Ended, "the session has ended; nothing was written")
     }
@@ -372,16 +371,20 @@ impl Work {
     }
 }
 
-fn applied(changes: &Changes, mut data: Data) -> Result<Data> {
+pub(super) fn applied(changes: &Changes, mut data: Data) -> Result<Data> {
     changes.apply(&mut data)?;
     Ok(data)
 }
 
-fn superseded() -> Error {
+pub(super) fn superseded() -> Error {
     Error::new(ErrorKind::Ended, "a login replaced this session; the browser has a newer token")
 }
 
-fn lock_lost() -> Error {
+fn revoked() -> Error {
+    Error::new(ErrorKind::Ended, "the owner's sessions were ended while this request was under way")
+}
+
+pub(super) fn lock_lost() -> Error {
     Error::new(
         ErrorKind::LockLost,
         "the session was held longer than `lock_hold`; nothing was written",
@@ -389,7 +392,7 @@ fn lock_lost() -> Error {
 }
 
 /// One commit's race against others. It ends by deadline: a count would refuse the patient.
-struct Contest<'a> {
+pub(super) struct Contest<'a> {
     engine: &'a Engine,
     id: SessionId,
     deadline: Instant,
@@ -398,13 +401,13 @@ struct Contest<'a> {
 }
 
 impl<'a> Contest<'a> {
-    fn new(engine: &'a Engine, id: SessionId) -> Self {
+    pub(super) fn new(engine: &'a Engine, id: SessionId) -> Self {
         let deadline = Instant::now() + engine.config.commit_deadline;
         Self { engine, id, deadline, conflicts: 0, turn: None }
     }
 
     /// Notes a lost round, and waits in line once there were several.
-    async fn lost(&mut self) -> Result<()> {
+    pub(super) async fn lost(&mut self) -> Result<()> {
         self.conflicts += 1;
         self.engine.notify(&Event::Conflict { id: self.id, attempts: self.conflicts });
         if self.conflicts >= CONFLICTS_BEFORE_TURNS && self.turn.is_none() {

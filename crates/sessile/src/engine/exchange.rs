@@ -9,7 +9,7 @@ use tracing::{Instrument, debug_span};
 
 use super::{Mode, Slot};
 use crate::error::Result;
-use crate::session::{ExclusiveSession, ReadSession, Session};
+use crate::session::{ExclusiveSession, PeekSession, ReadSession, Session};
 
 /// A request under way, from [`Sessions::begin`](super::Sessions::begin) to [`finish`](Self::finish).
 ///
@@ -101,6 +101,14 @@ impl SessionHandle {
     /// The session for reading alone.
     pub async fn read(&self) -> Result<ReadSession> {
         self.open(Mode::Read).await.map(ReadSession::new)
+    }
+
+    /// The session for a look that does not count as use: for pages that ask again and again by
+    /// themselves, and would keep a session alive that nobody is sitting at.
+    ///
+    /// Asked for in another way as well, the session is used after all.
+    pub async fn peek(&self) -> Result<PeekSession> {
+        self.open(Mode::Peek).await.map(PeekSession::new)
     }
 
     /// The session, held by no other request that asks for it this way.

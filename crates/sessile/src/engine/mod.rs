@@ -1,15 +1,19 @@
 //! The engine: a store and a configuration. It opens a session from a request's headers and commits
 //! it into a response; it knows no framework.
 
+mod behind;
 mod commit;
+mod everybody;
 mod exchange;
 mod guesses;
 #[cfg(test)]
 mod model;
 mod open;
 mod owners;
+mod quota;
 mod slot;
 mod standing;
+mod succession;
 mod sweep;
 
 use std::collections::HashMap;
@@ -18,14 +22,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
-use http::header::USER_AGENT;
+use http::header::{HOST, USER_AGENT};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
 
 use crate::clock::{Clock, SystemClock, truncated};
 use crate::config::{Config, Keep};
 use crate::cookie;
-use crate::error::Result;
-use crate::event::{Event, Subscriber, Subscribers};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Circumstances, Event, Subscriber, Subscribers};
+use crate::keys::Keys;
 use crate::plan::{Fresh, KeptClient};
 use crate::store::Store;
 use crate::token::{SessionId, Token};
@@ -34,6 +40,8 @@ pub use exchange::{Exchange, SessionHandle};
 pub use owners::{Device, DevicePage};
 pub use sweep::Swept;
 
+#[cfg(feature = "tower")]
+pub(crate) use behind::behind;
 pub(crate) use slot::Slot;
 pub(crate) use standing::Mode;
 
@@ -55,6 +63,8 @@ pub struct Sessions {
 pub(crate) struct Engine {
     store: Arc<dyn Store>,
     config: Config,
+    /// Keys that are not ours, where some are accepted.
+    keys: Option<Keys>,
     cookie_names: Vec<String>,
     clock: Arc<dyn Clock>,
     subscribers: Subscribers,
@@ -62,6 +72,7 @@ pub(crate) struct Engine {
     turns: Mutex<HashMap<SessionId, Weak<tokio::sync::Mutex<()>>>>,
     sweeper: sweep::Sweeper,
     guesses: guesses::Guesses,
+    anonymous: quota::Quota,
     delivery: Delivery,
 }
 
@@ -76,6 +87,7 @@ impl Sessions {
         SessionsBuilder {
             store: Arc::new(store),
             config: Config::default(),
+            keys: None,
             clock: Arc::new(SystemClock::default()),
             subscribers: Subscribers::default(),
         }
@@ -89,10 +101,12 @@ impl Sessions {
     /// Begins a request. Reads its headers, and nothing else until a handler asks for the session.
     pub fn begin(&self, headers: &HeaderMap, client: Client) -> Exchange {
         sweep::start_once(&self.engine);
-        let presented = cookie::read(headers, &self.engine.config, &self.engine.cookie_names);
+        let Engine { config, cookie_names, keys, .. } = &*self.engine;
+        let presented = cookie::read(headers, config, cookie_names, keys.as_ref());
         self.engine.delivery.note_presented(presented.any());
         let user_agent = headers.get(USER_AGENT).cloned();
-        let visitor = Visitor { client, user_agent, navigates: navigates(headers) };
+        let is_overheard = client.tls == Some(false) && !asks_loopback(headers);
+        let visitor = Visitor { client, user_agent, is_overheard, navigates: navigates(headers) };
         Exchange::new(Slot::new(Arc::clone(&self.engine), presented, visitor))
     }
 
@@ -109,6 +123,7 @@ impl Sessions {
 pub struct SessionsBuilder {
     store: Arc<dyn Store>,
     config: Config,
+    keys: Option<Keys>,
     clock: Arc<dyn Clock>,
     subscribers: Subscribers,
 }
@@ -117,6 +132,13 @@ impl SessionsBuilder {
     /// Takes another configuration.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Accepts keys that are not ours, and draws them where they come with a generator.
+    #[doc(alias = "generator")]
+    pub fn keys(mut self, keys: Keys) -> Self {
+        self.keys = Some(keys);
         self
     }
 
@@ -138,8 +160,13 @@ impl SessionsBuilder {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the configuration contradicts itself.
     pub fn build(self) -> Result<Sessions> {
         self.config.validate()?;
+        let are_drawn = self.keys.as_ref().is_some_and(Keys::are_drawn);
+        if are_drawn && (self.config.rotate_every.is_some() || !self.config.token_keys.is_empty()) {
+            return Err(Error::new(ErrorKind::Config, NEITHER_ROTATED_NOR_SIGNED));
+        }
         let engine = Engine {
             store: self.store,
+            keys: self.keys,
             cookie_names: self.config.cookie.names(),
             sweeper: sweep::Sweeper::default(),
             config: self.config,
@@ -147,11 +174,15 @@ impl SessionsBuilder {
             subscribers: self.subscribers,
             turns: Mutex::default(),
             guesses: guesses::Guesses::default(),
+            anonymous: quota::Quota::default(),
             delivery: Delivery::default(),
         };
         Ok(Sessions { engine: Arc::new(engine) })
     }
 }
+
+const NEITHER_ROTATED_NOR_SIGNED: &str = "keys that are drawn by the application are neither signed \
+     nor rotated by themselves: leave out `token_keys` and `rotate_every`";
 
 /// Who sent a request, as far as the server knows. Never taken from a header by the engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,12 +190,22 @@ impl SessionsBuilder {
 pub struct Client {
     /// The address at the other end of the connection, or what a trusted proxy says it is.
     pub address: Option<IpAddr>,
+    /// Whether the client speaks TLS, to this server or to a trusted proxy that says so; `None` when
+    /// nobody knows. A new `Secure` cookie is refused to a client that is known to speak plain HTTP,
+    /// with [`ErrorKind::PlainHttp`](crate::ErrorKind::PlainHttp).
+    pub tls: Option<bool>,
 }
 
 impl Client {
     /// A client at this address.
     pub fn at(address: impl Into<IpAddr>) -> Self {
-        Self { address: Some(address.into()) }
+        Self { address: Some(address.into()), tls: None }
+    }
+
+    /// The client, of which this is known about TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<bool>) -> Self {
+        Self { tls, ..self }
     }
 }
 
@@ -173,6 +214,8 @@ impl Client {
 pub(crate) struct Visitor {
     client: Client,
     user_agent: Option<HeaderValue>,
+    /// Whether the connection is known to be plain HTTP, over a network.
+    is_overheard: bool,
     /// Whether a person waits for the answer to be shown as a page.
     navigates: bool,
 }
@@ -183,18 +226,36 @@ fn navigates(headers: &HeaderMap) -> bool {
     says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document")
 }
 
+/// Whether the browser asked for a host of its own machine, to which it gives `Secure` cookies over
+/// plain HTTP too (W3C Secure Contexts: potentially trustworthy origins).
+fn asks_loopback(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let Ok(host) = host.parse::<Authority>() else { return false };
+    let name = host.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let is_loopback = name.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    is_loopback || name == "localhost" || name.ends_with(".localhost")
+}
+
 impl Engine {
     fn now(&self) -> SystemTime {
         truncated(self.clock.now())
     }
 
     fn notify(&self, event: &Event) {
-        self.subscribers.notify(event);
+        let address = behind::address();
+        let client_address =
+            address.and_then(|address| kept_address(address, self.config.client_address));
+        self.subscribers.notify(event, &Circumstances { at: self.now(), client_address });
     }
 
-    /// Draws a token for a new session.
-    fn new_token(&self) -> Result<(Token, Fresh)> {
-        Token::random().map(|token| self.with_hash(token))
+    /// Draws a token for a new session: a key, where the application draws them.
+    fn new_token(&self) -> Result<Token> {
+        self.keys.as_ref().and_then(Keys::draw).unwrap_or_else(Token::random)
+    }
+
+    /// Whether a new secret means a new ID, because the ID follows from the secret.
+    fn draws_keys(&self) -> bool {
+        self.keys.as_ref().is_some_and(Keys::are_drawn)
     }
 
     fn with_hash(&self, token: Token) -> (Token, Fresh) {
@@ -284,6 +345,7 @@ impl Delivery {
 mod tests {
     use super::*;
 
+    // R79
     #[test]
     fn addresses_are_kept_as_far_as_configured() {
         for (address, keep, kept) in [
@@ -297,6 +359,27 @@ mod tests {
         }
     }
 
+    // R26
+    #[test]
+    fn only_the_browsers_own_machine_is_loopback() {
+        for (host, is_loopback) in [
+            ("localhost:3000", true),
+            ("app.LOCALHOST", true),
+            ("127.0.0.1:3000", true),
+            ("[::1]:3000", true),
+            ("shop.example", false),
+            ("localhost.example", false),
+            ("notlocalhost", false),
+            ("192.168.0.7:3000", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).unwrap())]);
+            assert_eq!(asks_loopback(&headers), is_loopback, "{host}");
+        }
+        assert!(!asks_loopback(&HeaderMap::new()));
+    }
+
+    // R26
     #[test]
     fn one_warning_when_no_cookie_comes_back() {
         let delivery = Delivery::default();

@@ -10,7 +10,7 @@ use tracing::{Instrument, Span, debug_span};
 use super::standing::{Live, Mode, Standing};
 use super::{Engine, Visitor};
 use crate::clock::later;
-use crate::config::{OnOtherAddress, OnOutage, OnReplay};
+use crate::config::{OnOtherClient, OnOutage, OnReplay};
 use crate::cookie::CookieChange;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -67,36 +67,51 @@ impl Engine {
         outage && self.config.on_outage == OnOutage::ReadAsNobody
     }
 
-    /// Whether a visitor at this address may use the session, as far as the record keeps one.
+    /// Whether this visitor may use the session, as far as the record keeps who began it.
     async fn admits(&self, record: &Record, visitor: &Visitor) -> Result<bool> {
-        let choice = self.config.on_other_address;
-        let began_at = record.client_address.as_ref();
-        let elsewhere = began_at.is_some() && self.kept(visitor).address.as_ref() != began_at;
-        if choice == OnOtherAddress::Allow || !elsewhere {
+        let (address, agent) = (self.config.on_other_address, self.config.on_other_user_agent);
+        if [address, agent] == [OnOtherClient::Allow; 2] {
             return Ok(true);
         }
-        self.notify(&Event::OtherAddress(record.id));
-        if choice == OnOtherAddress::End {
-            self.end(record.id).await?;
-        }
-        Ok(choice == OnOtherAddress::Tell)
+        let (id, client) = (record.id, self.kept(visitor));
+        let other_address = differs(record.client_address.as_ref(), client.address.as_ref());
+        let other_agent = differs(record.user_agent.as_ref(), client.user_agent.as_ref());
+        Ok(self.admits_other(other_address, address, &Event::OtherAddress(id)).await?
+            && self.admits_other(other_agent, agent, &Event::OtherUserAgent(id)).await?)
     }
 
-    /// Ends a session for what was presented in its name.
-    pub(super) async fn end(&self, id: SessionId) -> Result<()> {
+    async fn admits_other(
+        &self,
+        is_other: bool,
+        choice: OnOtherClient,
+        event: &Event,
+    ) -> Result<bool> {
+        if !is_other || choice == OnOtherClient::Allow {
+            return Ok(true);
+        }
+        self.notify(event);
+        if let (OnOtherClient::End, Some(id)) = (choice, event.session()) {
+            self.end(id).await?;
+        }
+        Ok(choice == OnOtherClient::Tell)
+    }
+
+    /// Ends a session from outside; gives whether there was one.
+    pub(super) async fn end(&self, id: SessionId) -> Result<bool> {
         let deleted = self.store.delete(id, self.config.security_durability).await;
-        if deleted.map_err(|error| self.failed(error))? {
+        let deleted = deleted.map_err(|error| self.failed(error))?;
+        if deleted {
             self.notify(&Event::Revoked(id));
         }
-        Ok(())
+        Ok(deleted)
     }
 
     /// The secret is verified before a lock is asked for, and again once it was had.
     async fn look_up(&self, id: SessionId, hash: &SecretHash, mode: Mode) -> Result<Found> {
         match mode {
-            Mode::Read => self.load(id, hash, Access::Read).await,
-            Mode::Write => self.load(id, hash, Access::Write).await,
-            Mode::Exclusive => match self.load(id, hash, Access::Read).await? {
+            Mode::Peek | Mode::Read => self.load(id, hash, Access::Read, mode).await,
+            Mode::Write => self.load(id, hash, Access::Write, mode).await,
+            Mode::Exclusive => match self.load(id, hash, Access::Read, mode).await? {
                 Found::Live(_, Authority::Previous) => Err(Error::new(
                     ErrorKind::Superseded,
                     "only the newest token may hold a session alone; this one was rotated away",
@@ -104,17 +119,23 @@ impl Engine {
                 Found::Live(loaded, _) => {
                     self.release(loaded.ticket).await;
                     let (wait, hold) = (self.config.lock_wait, self.config.lock_hold);
-                    self.load(id, hash, Access::Exclusive { wait, hold }).await
+                    self.load(id, hash, Access::Exclusive { wait, hold }, mode).await
                 }
                 nothing => Ok(nothing),
             },
         }
     }
 
-    async fn load(&self, id: SessionId, hash: &SecretHash, access: Access) -> Result<Found> {
+    async fn load(
+        &self,
+        id: SessionId,
+        hash: &SecretHash,
+        access: Access,
+        mode: Mode,
+    ) -> Result<Found> {
         let now = self.now();
         match self.store.load(id, now, access).await {
-            Ok(Some(loaded)) => self.judged(loaded, hash, now).await,
+            Ok(Some(loaded)) => self.judged(loaded, hash, mode, now).await,
             Ok(None) => Ok(self.found_nothing(&Event::Unknown(id))),
             // The store has set it aside: to the browser it is a session that is no more.
             Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -129,10 +150,19 @@ impl Engine {
         Found::Nothing
     }
 
-    async fn judged(&self, loaded: Loaded, hash: &SecretHash, now: SystemTime) -> Result<Found> {
+    async fn judged(
+        &self,
+        loaded: Loaded,
+        hash: &SecretHash,
+        mode: Mode,
+        now: SystemTime,
+    ) -> Result<Found> {
         let id = loaded.record.id;
         let judgement = judge(&loaded.record, hash, now);
         let (event, found) = match judgement {
+            Judgement::Current if mode == Mode::Peek => {
+                return Ok(Found::Live(loaded, Authority::Current));
+            }
             Judgement::Current => {
                 return Ok(Found::Live(self.touched(loaded, now).await, Authority::Current));
             }
@@ -144,7 +174,9 @@ impl Engine {
         self.notify(&event);
         self.release(loaded.ticket).await;
         match judgement {
-            Judgement::Replayed if self.config.on_replay == OnReplay::End => self.end(id).await?,
+            Judgement::Replayed if self.config.on_replay == OnReplay::End => {
+                self.end(id).await?;
+            }
             Judgement::Refused => self.slow_down(id).await,
             _ => {}
         }
@@ -212,6 +244,11 @@ impl Engine {
             self.notify(&Event::CookiesNotReturned);
         }
     }
+}
+
+/// Whether a client's trait is another than it was when the session began, if that was kept.
+fn differs(began_with: Option<&String>, comes_with: Option<&String>) -> bool {
+    began_with.is_some() && began_with != comes_with
 }
 
 /// The span of a look-up. It costs nothing unless somebody asked for spans of this level.

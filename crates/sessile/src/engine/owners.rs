@@ -1,11 +1,15 @@
 //! Sessions by ID and by owner: "where am I signed in", "end that one", "end all others".
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::{Engine, Sessions, Slot};
 use crate::config::OnOwnerLimit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::keys::malformed;
 use crate::record::{Owner, Record, Summary};
 use crate::session::Session;
 use crate::store::{Access, Scope};
@@ -13,6 +17,10 @@ use crate::token::SessionId;
 
 /// How many sessions [`Sessions::list`] gives at once.
 const DEVICES_PER_PAGE: usize = 100;
+
+/// How long a login may take to withdraw that finds itself over its owner's limit.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(5);
+const LOOKS_MAX: u32 = 20;
 
 /// One place where an owner is signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +72,26 @@ impl Sessions {
     /// # Ok::<_, sessile::Error>(()) }).unwrap();
     /// ```
     pub fn detached(&self) -> Session {
-        Session::new(Arc::new(Slot::detached(Arc::clone(&self.engine))))
+        Session::new(Arc::new(Slot::detached(Arc::clone(&self.engine), None)))
+    }
+
+    /// A new session in place of another system's: its browser opens it with the key it has.
+    ///
+    /// [`Session::commit`] writes it, once something was put into it or somebody was logged in; then
+    /// requests find it. The key is of the form that [`SessionsBuilder::keys`] was given, and the
+    /// cookie it comes in is ours or one of [`CookieConfig::also_read`]. A logout ends the session
+    /// and not the other system's: to take it over again would bring it back.
+    ///
+    /// [`SessionsBuilder::keys`]: crate::SessionsBuilder::keys
+    /// [`CookieConfig::also_read`]: crate::CookieConfig::also_read
+    ///
+    /// # Errors
+    /// [`ErrorKind::Key`] for what is no such key; and from the commit, which leaves what is there as
+    /// it is, when the key was taken over before.
+    pub fn take_over(&self, key: &str) -> Result<Session> {
+        let keys = self.engine.keys.as_ref();
+        let key = keys.and_then(|keys| keys.parse(key.as_bytes())).ok_or_else(malformed)?;
+        Ok(Session::new(Arc::new(Slot::detached(Arc::clone(&self.engine), Some(key)))))
     }
 
     /// Lists where `owner` is signed in, at most 100 places from the one after `after`.
@@ -78,6 +105,8 @@ impl Sessions {
         let scope = Scope::Owner(&owner);
         let page = engine.store.list(scope, engine.now(), after, DEVICES_PER_PAGE).await;
         let page = page.map_err(|error| engine.failed(error))?;
+        let sessions = page.sessions.len();
+        engine.notify(&Event::Listed { owner: owner.clone(), sessions });
         let device = |session: Summary| Device { current: current == Some(session.id), session };
         Ok(DevicePage { devices: page.sessions.into_iter().map(device).collect(), next: page.next })
     }
@@ -101,13 +130,7 @@ impl Sessions {
 
     /// Ends the session of `id`, whoever's it is; gives whether there was one. For administrators.
     pub async fn revoke_any(&self, id: SessionId) -> Result<bool> {
-        let engine = &self.engine;
-        let deleted = engine.store.delete(id, engine.config.security_durability).await;
-        let deleted = deleted.map_err(|error| engine.failed(error))?;
-        if deleted {
-            engine.notify(&Event::Revoked(id));
-        }
-        Ok(deleted)
+        self.engine.end(id).await
     }
 
     /// Ends all sessions of `owner` but `except`; gives how many there were.
@@ -120,6 +143,9 @@ impl Sessions {
     ) -> Result<u64> {
         let (engine, owner) = (&self.engine, owner.try_into().map_err(Into::into)?);
         let (now, durability) = (engine.now(), engine.config.security_durability);
+        if let Some(id) = except.filter(|_| engine.draws_keys()) {
+            engine.spare(id, &owner, now).await?;
+        }
         let deleted = engine.store.delete_owner(&owner, except, now, durability).await;
         let sessions = deleted.map_err(|error| engine.failed(error))?;
         engine.notify(&Event::OwnerRevoked { owner, sessions });
@@ -130,17 +156,25 @@ impl Sessions {
 impl Engine {
     /// Undoes a login that is over its owner's limit, where new ones are to be refused.
     ///
-    /// Judged after the record is written and by (created, ID), so that of several logins at once
-    /// all agree which are over the limit.
+    /// Judged after the record is written: of several logins at once the last to look sees all. Those
+    /// that are over the limit by (created, ID) go at once. One that is not waits a moment to see them
+    /// gone, and goes too if they stay: they were let in before its record was there to be seen. So
+    /// there are never too many, and of several for the last place at times none is let in.
     pub(super) async fn admit_to_owner(
         &self,
         new: &Record,
         replaced: Option<SessionId>,
     ) -> Result<()> {
-        let contenders = self.contenders(new, replaced, OnOwnerLimit::RefuseNew).await?;
-        let Some((ids, limit)) = contenders else { return Ok(()) };
-        if !ids.iter().skip(limit).any(|id| *id == new.id) {
-            return Ok(());
+        for looks in 1.. {
+            let contenders = self.contenders(new, replaced, OnOwnerLimit::RefuseNew).await?;
+            let Some((ids, limit)) = contenders else { return Ok(()) };
+            if ids.len() <= limit {
+                return Ok(());
+            }
+            if ids[limit..].contains(&new.id) || looks == LOOKS_MAX {
+                break;
+            }
+            sleep(LOOK_AGAIN_AFTER).await;
         }
         self.undo(new.id).await;
         Err(Error::new(

@@ -4,6 +4,7 @@
 //! held over a load or a commit, so that parallel extraction loads once; `state` (sync) is held for
 //! a look or a note, never across an await and never while a caller's closure runs.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::Mutex as AsyncMutex;
 
+use super::behind::behind;
 use super::commit::{Settled, Work};
 use super::standing::{Live, Mode, Standing, unreadable};
 use super::{Engine, Visitor};
@@ -20,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Authority, Lifetime, Login, Wish, check_nesting, check_size, upkeep};
 use crate::record::{Data, Record};
 use crate::store::{Loaded, Ticket};
-use crate::token::SessionId;
+use crate::token::{SessionId, Token};
 
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -28,6 +30,8 @@ pub(crate) struct Slot {
     presented: Presented,
     visitor: Visitor,
     began_at: SystemTime,
+    /// The key that the session is to have which begins here, if it was given.
+    key: Option<Token>,
     io: AsyncMutex<Io>,
     state: Mutex<State>,
 }
@@ -71,14 +75,14 @@ impl Slot {
     pub(super) fn new(engine: Arc<Engine>, presented: Presented, visitor: Visitor) -> Self {
         let began_at = engine.now();
         let (io, state) = (AsyncMutex::default(), Mutex::default());
-        Self { engine, presented, visitor, began_at, io, state }
+        Self { engine, presented, visitor, began_at, key: None, io, state }
     }
 
-    /// A slot of no request, for a session that is yet to be.
-    pub(super) fn detached(engine: Arc<Engine>) -> Self {
+    /// A slot of no request, for a session that is yet to be, perhaps under this key.
+    pub(super) fn detached(engine: Arc<Engine>, key: Option<Token>) -> Self {
         let slot = Self::new(engine, Presented::default(), Visitor::default());
         let io = Io { mode: Some(Mode::Write), ticket: Ticket::none() };
-        Self { io: AsyncMutex::new(io), ..slot }
+        Self { key, io: AsyncMutex::new(io), ..slot }
     }
 
     /// A slot of no request, for a session that the application found by its ID.
@@ -109,7 +113,8 @@ impl Slot {
         if io.mode >= Some(mode) {
             return Ok(());
         }
-        // From reading to writing is no reason to load again: the commit expects this version.
+        // From reading to writing is no reason to load again: the commit expects this version. From
+        // peeking to anything is one: a use is noted for a session that is there.
         if io.mode == Some(Mode::Read) && mode == Mode::Write {
             io.mode = Some(mode);
             self.state().writes = true;
@@ -117,16 +122,38 @@ impl Slot {
         }
         // Going up: what the lower mode held goes first, so that we never wait for ourselves.
         self.engine.release(std::mem::take(&mut io.ticket)).await;
-        let (standing, ticket) =
-            self.engine.open(&self.presented.tokens, mode, &self.visitor).await?;
+        let tokens = self.tokens();
+        let opened = self.engine.open(&tokens, mode, &self.visitor);
+        let (standing, ticket) = self.in_its_name(opened).await?;
         *io = Io { mode: Some(mode), ticket };
         let mut state = self.state();
         state.writes = mode > Mode::Read;
-        state.rebase(standing)
+        state.rebase(match standing {
+            Standing::Nobody if self.presented.any() => Standing::Ended,
+            standing => standing,
+        })
+    }
+
+    /// What to look up: the token that this response is to set, once a commit has made one, and what
+    /// the request brought before.
+    fn tokens(&self) -> Cow<'_, [Token]> {
+        match &self.state().cookie {
+            Some(CookieChange::Set { token, .. }) => vec![token.clone()].into(),
+            _ => Cow::Borrowed(&self.presented.tokens),
+        }
     }
 
     fn check_open(&self) -> Result<()> {
         self.state().check_open()
+    }
+
+    /// Does `work` in the name of this request's client, if there is a request: a session that a
+    /// handler found by its ID is changed in that handler's name.
+    async fn in_its_name<T>(&self, work: impl Future<Output = T>) -> T {
+        match self.visitor.client.address {
+            Some(_) => behind(self.visitor.client, work).await,
+            None => work.await,
+        }
     }
 
     // Looking
@@ -140,6 +167,10 @@ impl Slot {
             Standing::Live(live) => Some(look(&live.record)),
             _ => None,
         }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state().standing, Standing::Ended)
     }
 
     pub(crate) fn now(&self) -> SystemTime {
@@ -260,7 +291,7 @@ impl Slot {
                 state.standing = Standing::Unreadable;
                 return Err(unreadable());
             }
-            Standing::Nobody | Standing::Superseded => {}
+            Standing::Nobody | Standing::Ended | Standing::Superseded => {}
         }
         state.drop_wishes();
         // A token that an earlier commit of this request would have set opens nothing by now.
@@ -276,8 +307,19 @@ impl Slot {
         let mut io = self.io.lock().await;
         let Some(work) = self.begin_commit()? else { return Ok(()) };
         let commit = Committing { slot: self, endings: work.endings.len() };
-        let settled = self.engine.carry_out(work, &mut io.ticket).await;
-        commit.settle(settled)
+        let before = self.id();
+        let carried_out = self.engine.carry_out(work, &mut io.ticket);
+        let settled = self.in_its_name(carried_out).await;
+        let settled = commit.settle(settled);
+        // A login goes on under another ID, and what was opened for the old one is of no use to it.
+        if self.id() != before {
+            self.engine.release(std::mem::take(&mut io.ticket)).await;
+        }
+        settled
+    }
+
+    fn id(&self) -> Option<SessionId> {
+        self.with_record(|record| record.id)
     }
 
     fn begin_commit(&self) -> Result<Option<Work>> {
@@ -296,6 +338,7 @@ impl Slot {
             wish: std::mem::take(&mut state.wish),
             visitor: self.visitor.clone(),
             began_at: self.began_at,
+            key: self.key.clone(),
         }))
     }
 
@@ -303,8 +346,11 @@ impl Slot {
     pub(super) fn keep_fresh(&self) {
         let (mut state, config) = (self.state(), &self.engine.config);
         let Standing::Live(live) = &state.standing else { return };
-        if state.writes && state.wish.login.is_none() && !state.wish.rotates() {
-            let (navigates, now) = (self.visitor.navigates, self.engine.now());
+        let may_get_a_cookie = state.writes && !self.engine.is_overheard(&self.visitor);
+        if may_get_a_cookie && state.wish.login.is_none() && !state.wish.rotates() {
+            // A key that is drawn anew moves its session, which only a handler may ask for.
+            let navigates = self.visitor.navigates && !self.engine.draws_keys();
+            let now = self.engine.now();
             state.wish.upkeep = upkeep(&live.record, live.authority, navigates, config, now);
         }
     }

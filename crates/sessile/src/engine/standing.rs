@@ -10,6 +10,8 @@ use crate::token::SecretHash;
 /// How a session is held. It only goes up within one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
+    /// As `Read`, and the look does not count as use.
+    Peek,
     Read,
     Write,
     Exclusive,
@@ -18,9 +20,11 @@ pub(crate) enum Mode {
 /// What the request's token turned out to be.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Standing {
-    /// No token, or none that opens anything.
+    /// No token.
     #[default]
     Nobody,
+    /// A token, or what was to pass for one, that opens nothing.
+    Ended,
     /// A login or a step-up replaced it moments ago.
     Superseded,
     /// The store could not be read, and the configuration lets the request go on as nobody's.

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::{Engine, Sessions};
 use crate::clock::millis;
@@ -32,6 +33,8 @@ pub struct Swept {
 pub(super) struct Sweeper {
     started: AtomicBool,
     task: Mutex<Option<JoinHandle<()>>>,
+    /// One clean-up at a time: a second one would look at the same sessions.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Sweeper {
@@ -49,7 +52,8 @@ impl Drop for Sweeper {
 }
 
 impl Sessions {
-    /// Removes at most `limit` expired sessions now.
+    /// Removes at most `limit` expired sessions now, after any clean-up of this process that is under
+    /// way.
     ///
     /// Not needed while the background sweeper runs; a session counts as absent from its exact
     /// deadline on, removed or not.
@@ -68,6 +72,7 @@ impl Sessions {
 
 impl Engine {
     async fn sweep(&self, limit: usize) -> Result<Swept> {
+        let _turn = self.sweeper.turn.lock().await;
         let expired = self.store.delete_expired(self.now(), limit).await;
         let expired = expired.map_err(|error| self.failed(error))?;
         for (id, _) in &expired.removed {
@@ -76,9 +81,13 @@ impl Engine {
         Ok(Swept { removed: expired.removed.len() as u64, more: expired.more })
     }
 
-    /// Sweeps slice by slice until nothing is due or one fails; the next tick tries again.
+    /// Sweeps slice by slice until nothing is due, one fails, or time is up; the next tick goes on.
     async fn sweep_all(&self) {
+        let ends_at = Instant::now() + self.config.sweep_time;
         while let Ok(Swept { more: true, .. }) = self.sweep(self.config.sweep_limit).await {
+            if Instant::now() >= ends_at {
+                return;
+            }
             tokio::task::yield_now().await;
         }
     }

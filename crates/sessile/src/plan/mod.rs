@@ -7,7 +7,7 @@ mod wish;
 
 use std::time::{Duration, SystemTime};
 
-use crate::clock::later;
+use crate::clock::{later, truncated};
 use crate::config::Config;
 use crate::error::Result;
 use crate::record::{Data, Record, Version};
@@ -92,6 +92,31 @@ pub(crate) fn saved(base: &Record, data: Data, now: SystemTime) -> Record {
     let mut record = Record { data, ..without_data(base) };
     record.version = base.version.next();
     record.touch(now);
+    record
+}
+
+/// The first state of the record that goes on in place of `base`, under another key.
+///
+/// It began with the same login, so that whoever ends all of the owner's sessions ends it too, unless
+/// the owner proved again at `proved_at` who they are.
+pub(crate) fn moved(base: Record, fresh: Fresh, proved_at: Option<SystemTime>) -> Record {
+    let login_began_at = proved_at.or(base.login_began_at);
+    Record {
+        id: fresh.id,
+        version: Version::FIRST,
+        secret_hash: fresh.hash,
+        previous: None,
+        retired: Vec::new(),
+        login_began_at,
+        ..base
+    }
+}
+
+/// The next state of a session that outlives all others of its owner, which end at `not_before`: as
+/// if its login had begun right after, so that it may move.
+pub(crate) fn spared(base: &Record, not_before: SystemTime) -> Record {
+    let mut record = with_data(base, base.version.next(), base.data.clone());
+    record.login_began_at = Some(later(truncated(not_before), Duration::from_millis(1)));
     record
 }
 
@@ -183,6 +208,7 @@ mod tests {
         assert_eq!(lasting.deadline(), at(1500));
     }
 
+    // R67
     #[test]
     fn anonymous_sessions_may_live_shorter() {
         let anonymous_idle_timeout = Some(Duration::from_secs(10));

@@ -279,6 +279,7 @@ mod tests {
         assert_eq!(after.version, before.version.next());
     }
 
+    // R34
     #[test]
     fn a_step_up_starts_the_deadline_anew() {
         let after = reauthenticated(record(), 2, &Config::default(), at(5000));
@@ -286,6 +287,7 @@ mod tests {
         assert_eq!((after.level, after.authenticated_at), (2, Some(at(5000))));
     }
 
+    // R44
     #[test]
     fn lowering_takes_levels_away_and_never_gives_one() {
         let base = Record { level: 2, ..record() };

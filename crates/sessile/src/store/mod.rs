@@ -31,6 +31,8 @@ pub use self::sql::MySqlStore;
 pub use self::sql::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use self::sql::SqliteStore;
+#[cfg(all(fuzzing, feature = "file"))]
+pub(crate) use self::url::check_file_url;
 pub use self::url::open;
 
 /// A place where records live.
@@ -83,8 +85,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Replaces the state of version `expected` by `record`, whose version is greater.
     ///
-    /// A record whose use lies at or after the deadline of the state it would replace comes too late:
-    /// [`Updated::Gone`], swept or not. A touch that is later than the record's use is kept. A record
+    /// A record whose use lies at or after the deadline of the current state comes too late, whatever
+    /// version it expects: [`Updated::Gone`], swept or not. A touch that is later than the record's use is kept. A record
     /// never gains an owner (its index would miss it: a login creates) and never changes
     /// from one owner to another; it may lose its owner, and then leaves that owner's list.
     /// `ticket` is what [`load`](Store::load) gave, or [`Ticket::none`].
@@ -249,6 +251,25 @@ pub enum Scope<'a> {
     All,
     /// The sessions of one owner.
     Owner(&'a Owner),
+}
+
+impl Scope<'_> {
+    /// Whether a session of `owner` is listed; `None` for a session of nobody.
+    ///
+    /// ```
+    /// # use sessile::{Owner, store::Scope};
+    /// let (ann, bob) = (Owner::new("ann")?, Owner::new("bob")?);
+    /// let hers = Scope::Owner(&ann);
+    /// assert!(hers.covers(Some(&ann)) && !hers.covers(Some(&bob)) && !hers.covers(None));
+    /// assert!(Scope::All.covers(Some(&bob)) && Scope::All.covers(None));
+    /// # Ok::<_, sessile::Error>(())
+    /// ```
+    pub fn covers(&self, owner: Option<&Owner>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Owner(wanted) => owner == Some(*wanted),
+        }
+    }
 }
 
 /// One page of a list.

@@ -11,7 +11,7 @@ use super::tower::refusal;
 use crate::engine::SessionHandle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Owner;
-use crate::session::{ExclusiveSession, ReadSession, Session};
+use crate::session::{ExclusiveSession, PeekSession, ReadSession, Session};
 
 /// Who is signed in; a request of nobody is answered 401.
 ///
@@ -46,6 +46,14 @@ impl<S: Sync> FromRequestParts<S> for ReadSession {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         handle(parts)?.read().await
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for PeekSession {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        handle(parts)?.peek().await
     }
 }
 

@@ -150,6 +150,7 @@ mod tests {
         pairs.iter().fold(builder, add).body(()).unwrap()
     }
 
+    // R81
     #[test]
     fn what_the_browser_says_of_its_origin_decides() {
         for (refused, said) in [
@@ -182,6 +183,7 @@ mod tests {
         assert!(asked("https://evil.example"));
     }
 
+    // R81
     #[test]
     fn methods_that_change_nothing_pass() {
         let foreign = [HERE, ("sec-fetch-site", "cross-site")];
@@ -198,6 +200,7 @@ mod tests {
         }
     }
 
+    // R81
     #[test]
     fn an_allowed_origin_passes_and_no_other() {
         let layer = CrossSiteLayer::new().allow("https://a.example").allow("https://b.example");

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use crate::error::{Error, ErrorKind, Result};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The proxies whose word about a client's address is taken.
 ///
@@ -52,6 +53,26 @@ impl TrustedProxies {
         known
     }
 
+    /// Whether the client speaks TLS to the first proxy, for a request whose connection comes from
+    /// `peer`; `None` when that is no trusted proxy, or says nothing of it.
+    ///
+    /// The first `proto` of `Forwarded` (RFC 7239) counts before the first word of
+    /// `X-Forwarded-Proto`. A client that sends such a header itself, through a proxy that lets it
+    /// pass, deceives only itself.
+    pub fn tls(&self, headers: &HeaderMap, peer: IpAddr) -> Option<bool> {
+        if !self.trusts(peer) {
+            return None;
+        }
+        let forwarded = entries(headers, &FORWARDED);
+        let said = forwarded.into_iter().find_map(|element| value_of(element, "proto"));
+        let said = said.or_else(|| entries(headers, &X_FORWARDED_PROTO).first().copied())?;
+        match said.to_ascii_lowercase().as_str() {
+            "https" => Some(true),
+            "http" => Some(false),
+            _ => None,
+        }
+    }
+
     fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
@@ -80,9 +101,13 @@ fn entries<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
 
 /// The `for` of one element: `for="[2001:db8::1]:4711";proto=https`.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
-    let pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
-    let (_, node) = pairs.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("for"))?;
-    address(node.trim_matches('"'))
+    address(value_of(element, "for")?)
+}
+
+fn value_of<'a>(element: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
+    let (_, value) = pairs.find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+    Some(value.trim_matches('"'))
 }
 
 /// An address with or without port, an IPv6 one with or without brackets.
@@ -140,6 +165,29 @@ mod tests {
         headers.insert(FORWARDED, "for=203.0.113.9".parse().unwrap());
         headers.insert(X_FORWARDED_FOR, "6.6.6.6".parse().unwrap());
         assert_eq!(proxies.client(&headers, [10, 0, 0, 1].into()).to_string(), "203.0.113.9");
+    }
+
+    // R26
+    #[test]
+    fn a_trusted_proxy_tells_whether_its_client_speaks_tls() {
+        let proxies = TrustedProxies::new(["10.0.0.0/8"]).unwrap();
+        for (header, value, peer, tls) in [
+            ("x-forwarded-proto", "https", "10.0.0.1", Some(true)),
+            ("x-forwarded-proto", "HTTP", "10.0.0.1", Some(false)),
+            ("x-forwarded-proto", "https, http", "10.0.0.1", Some(true)),
+            ("x-forwarded-proto", "https", "198.51.100.1", None),
+            ("x-forwarded-proto", "http", "198.51.100.1", None),
+            ("x-forwarded-proto", "gopher", "10.0.0.1", None),
+            ("forwarded", "for=203.0.113.9;Proto=\"https\"", "10.0.0.1", Some(true)),
+            ("forwarded", "for=203.0.113.9;proto=http, proto=https", "10.0.0.1", Some(false)),
+            ("forwarded", "for=203.0.113.9", "10.0.0.1", None),
+        ] {
+            let headers = HeaderMap::from_iter([(
+                HeaderName::from_static(header),
+                HeaderValue::from_static(value),
+            )]);
+            assert_eq!(proxies.tls(&headers, peer.parse().unwrap()), tls, "{header}: {value}");
+        }
     }
 
     #[test]

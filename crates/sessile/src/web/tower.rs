@@ -13,10 +13,12 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::RETRY_AFTER_SECONDS;
-use crate::engine::{Client, Exchange, SessionHandle, Sessions};
+use crate::cookie::NO_STORE;
+use crate::engine::{Client, Exchange, SessionHandle, Sessions, behind};
 use crate::error::Error;
 
 type AddressOf = dyn Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync;
+type TlsOf = dyn Fn(&HeaderMap, &Extensions) -> Option<bool> + Send + Sync;
 
 /// Gives every request of a router or service a session. Get one by [`Sessions::layer`].
 ///
@@ -27,12 +29,13 @@ type AddressOf = dyn Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync
 pub struct SessionLayer {
     sessions: Sessions,
     address_of: Option<Arc<AddressOf>>,
+    tls_of: Option<Arc<TlsOf>>,
 }
 
 impl Sessions {
     /// A layer that gives requests their session.
     pub fn layer(&self) -> SessionLayer {
-        SessionLayer { sessions: self.clone(), address_of: None }
+        SessionLayer { sessions: self.clone(), address_of: None, tls_of: None }
     }
 }
 
@@ -49,20 +52,39 @@ impl SessionLayer {
         self
     }
 
-    fn client<B>(&self, request: &Request<B>) -> Client {
-        let find = |find: &Arc<AddressOf>| find(request.headers(), request.extensions());
-        self.address_of.as_ref().and_then(find).map(Client::at).unwrap_or_default()
+    /// Finds whether the client speaks TLS; `None` where that is not known.
+    ///
+    /// To whoever is known to speak plain HTTP, no `Secure` cookie is sent: their request is answered
+    /// with the 400 of [`ErrorKind::PlainHttp`](crate::ErrorKind::PlainHttp) when it would begin a
+    /// session. Loopback is exempt, as it is in browsers. Behind a proxy, ask
+    /// [`TrustedProxies::tls`](crate::TrustedProxies::tls).
+    #[must_use]
+    pub fn with_tls<F>(mut self, tls_of: F) -> Self
+    where
+        F: Fn(&HeaderMap, &Extensions) -> Option<bool> + Send + Sync + 'static,
+    {
+        self.tls_of = Some(Arc::new(tls_of));
+        self
     }
 
-    /// The exchange of `request`, unless an outer layer of the same engine has begun one.
-    fn begin<B>(&self, request: &mut Request<B>) -> Option<Exchange> {
+    fn client<B>(&self, request: &Request<B>) -> Client {
+        let (headers, extensions) = (request.headers(), request.extensions());
+        let address = self.address_of.as_ref().and_then(|find| find(headers, extensions));
+        let tls = self.tls_of.as_ref().and_then(|find| find(headers, extensions));
+        address.map(Client::at).unwrap_or_default().with_tls(tls)
+    }
+
+    /// The exchange of `request` and who sent it, unless an outer layer of the same engine has begun
+    /// one.
+    fn begin<B>(&self, request: &mut Request<B>) -> Option<(Exchange, Client)> {
         let begun = request.extensions().get::<SessionHandle>();
         if begun.is_some_and(|handle| self.sessions.is_same(handle.slot())) {
             return None;
         }
-        let exchange = self.sessions.begin(request.headers(), self.client(request));
+        let client = self.client(request);
+        let exchange = self.sessions.begin(request.headers(), client);
         request.extensions_mut().insert(exchange.handle());
-        Some(exchange)
+        Some((exchange, client))
     }
 }
 
@@ -110,12 +132,10 @@ where
         let exchange = self.layer.begin(&mut request);
         let response = self.inner.call(request);
         Box::pin(async move {
+            let Some((exchange, client)) = exchange else { return response.await };
             // An error or a panic of the inner service drops the exchange: nothing is written.
-            let response = response.await?;
-            match exchange {
-                Some(exchange) => Ok(finish(exchange, response).await),
-                None => Ok(response),
-            }
+            let response = behind(client, response).await?;
+            Ok(finish(exchange, response).await)
         })
     }
 }
@@ -123,9 +143,14 @@ where
 async fn finish<B: Default>(exchange: Exchange, mut response: Response<B>) -> Response<B> {
     let status = response.status();
     let mut written = HeaderMap::new();
+    // What the handler says of caching may count, by configuration.
+    if let Some(said) = response.headers().get(CACHE_CONTROL) {
+        written.insert(CACHE_CONTROL, said.clone());
+    }
     let committed = exchange.finish(status, &mut written).await;
     if let Err(error) = committed {
         response = refusal(error.into());
+        written.insert(CACHE_CONTROL, NO_STORE);
     }
     add(response.headers_mut(), written);
     response

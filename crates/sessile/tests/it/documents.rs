@@ -50,18 +50,35 @@ fn every_requirement_of_the_threat_model_is_answered() {
 fn every_numbered_test_stands_in_its_row() {
     let mut rows = SEEDS.rows().unwrap();
     rows.extend(THREAT_MODEL.rows().unwrap());
-    for test in tests_in(&sources()) {
-        for number in numbers_of(&test) {
+    let mut seen = 0;
+    for (test, numbers) in tests_in(&sources()) {
+        for number in numbers {
             let row = rows.iter().find(|row| row.number == number);
-            assert!(row.is_none_or(|row| row.tests.contains(&test)), "{number} lacks {test}");
+            let row = row.unwrap_or_else(|| panic!("{test} bears {number}, which nobody asks"));
+            assert!(row.tests.contains(&test), "{number} lacks {test}");
+            seen += 1;
         }
     }
+    assert!(seen > 300, "only {seen} numbers are borne by tests");
+}
+
+/// Who reads a requirement finds a test by its number, in the test's name or above it.
+#[test]
+fn every_requirement_that_is_kept_has_a_test_that_bears_its_number() {
+    let tests = tests_in(&sources());
+    let bears =
+        |test: &String, number: &String| tests.get(test).is_some_and(|all| all.contains(number));
+    let rows = THREAT_MODEL.rows().unwrap().into_iter().filter(|row| row.answer == "kept");
+    let unfindable = rows.filter(|row| !row.tests.iter().any(|test| bears(test, &row.number)));
+    let numbers: Vec<_> = unfindable.map(|row| row.number).collect();
+    assert!(numbers.is_empty(), "write `// R1` and the like above a test of each: {numbers:?}");
 }
 
 /// Panics with all that is wrong; gives how often each answer was given.
 fn held_to_its_word(document: &Document) -> BTreeMap<String, usize> {
     let rows = document.rows().unwrap_or_else(|wrong| panic!("{}: {wrong}", document.name));
-    let faults = document.faults(&rows, &tests_in(&sources()));
+    let tests = tests_in(&sources()).into_keys().collect();
+    let faults = document.faults(&rows, &tests);
     assert!(faults.is_empty(), "{}:\n{}", document.name, faults.join("\n"));
     let mut counts = BTreeMap::new();
     for row in rows {
@@ -162,9 +179,19 @@ fn named(cell: &str) -> Vec<String> {
 
 /// The numbers at the beginning of a test's name: `fh9_al25_a_reader...` bears FH9 and AL25.
 fn numbers_of(test: &str) -> Vec<String> {
-    let known = SEEDS.numbers.iter().chain(THREAT_MODEL.numbers);
-    let is_known = |word: &String| known.clone().any(|(prefix, _)| is_number(word, prefix));
-    test.split('_').map(str::to_uppercase).take_while(is_known).collect()
+    test.split('_').map(str::to_uppercase).take_while(|word| is_known_number(word)).collect()
+}
+
+/// The numbers in a line that is a comment of numbers alone: `// R12, R40`.
+fn numbers_above(line: &str) -> Vec<String> {
+    let words = line.strip_prefix("// ").unwrap_or_default().split(", ");
+    let words: Vec<_> = words.map(str::to_owned).collect();
+    if words.iter().all(|word| is_known_number(word)) { words } else { Vec::new() }
+}
+
+fn is_known_number(word: &str) -> bool {
+    let mut known = SEEDS.numbers.iter().chain(THREAT_MODEL.numbers);
+    known.any(|(prefix, _)| is_number(word, prefix))
 }
 
 /// Every Rust file of the library and of the command, with their tests.
@@ -187,19 +214,25 @@ fn add_sources(folder: &Path, sources: &mut Vec<String>) {
     }
 }
 
-/// The functions that run as tests: those marked so, and the laws, which are stamped into tests for
-/// every store and are told by their argument.
-fn tests_in(sources: &[String]) -> BTreeSet<String> {
-    let mut tests = BTreeSet::new();
+/// The functions that run as tests, with the numbers that they bear: those marked so, the laws, which
+/// are stamped into tests for every store and are told by their argument, and the rows of the HTTP
+/// laws by what they give.
+fn tests_in(sources: &[String]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut tests = BTreeMap::<_, BTreeSet<_>>::new();
     for source in sources {
-        let mut is_marked = false;
+        let (mut is_marked, mut numbers) = (false, Vec::new());
         for line in source.replace("(\n    place: &", "(place: &").lines().map(str::trim) {
             is_marked |= line == "#[test]" || line.starts_with("#[tokio::test");
-            let Some(name) = function_in(line) else { continue };
-            if is_marked || line.contains("(place: &") {
-                tests.insert(name.to_owned());
+            numbers.extend(numbers_above(line));
+            if line.is_empty() {
+                numbers.clear();
             }
-            is_marked = false;
+            let Some(name) = function_in(line) else { continue };
+            if is_marked || line.contains("(place: &") || line.contains("() -> Row {") {
+                numbers.extend(numbers_of(name));
+                tests.entry(name.to_owned()).or_default().extend(numbers);
+            }
+            (is_marked, numbers) = (false, Vec::new());
         }
     }
     tests
@@ -275,13 +308,15 @@ mod tests {
             #[test]\n fn plain() {}
             #[tokio::test(flavor = \"multi_thread\")]\n #[ignore]\n async fn async_one() {}
             pub(crate) async fn law(place: &Place) {}
+            pub(crate) fn row() -> Row {}
             pub async fn long_law(\n    place: &dyn Place,\n) {}
             fn helper() {}
             // #[test]\n fn commented() {}
             #[cfg(test)]\n fn configured() {}
         ";
         let tests = tests_in(&[source.to_owned()]);
-        assert_eq!(tests.iter().collect::<Vec<_>>(), ["async_one", "law", "long_law", "plain"]);
+        let names: Vec<_> = tests.into_keys().collect();
+        assert_eq!(names, ["async_one", "law", "long_law", "plain", "row"]);
     }
 
     #[test]
@@ -289,5 +324,23 @@ mod tests {
         assert_eq!(numbers_of("fh9_al25_dj23_a_reader"), ["FH9", "AL25", "DJ23"]);
         assert_eq!(numbers_of("a_reader_of_fh9"), Vec::<String>::new());
         assert_eq!(numbers_of("fh_reader"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_test_bears_the_numbers_above_it_and_no_others() {
+        // Put together here, so that no search of this file finds them.
+        let (one, two) = (format!("{}1", "R"), format!("{}2", "R"));
+        let source = format!(
+            "// {one}, {two}\n/// What it is about.\n#[test]\nfn above() {{}}\n\
+             // {one}\n\n#[test]\nfn apart() {{}}\n\
+             // Not {one}\n#[test]\nfn in_a_sentence() {{}}\n\
+             // {one}\nfn helper() {{}}\n#[test]\nfn after_a_helper() {{}}\n"
+        );
+        let borne = tests_in(&[source]);
+        let numbers = |test: &str| borne[test].iter().cloned().collect::<Vec<_>>();
+        assert_eq!(numbers("above"), [one, two]);
+        for test in ["apart", "in_a_sentence", "after_a_helper"] {
+            assert_eq!(numbers(test), Vec::<String>::new(), "{test}");
+        }
     }
 }

@@ -65,6 +65,7 @@ fn golden(name: &str, record: &Record) -> Bytes {
     std::fs::read(&path).unwrap().into()
 }
 
+// R72
 #[test]
 fn golden_records_of_format_1_decode_and_encode_byte_identically() {
     for (name, record) in
@@ -76,6 +77,7 @@ fn golden_records_of_format_1_decode_and_encode_byte_identically() {
     }
 }
 
+// R52
 #[test]
 fn a_record_with_any_one_byte_changed_is_refused() {
     let bytes = fullest().to_bytes().unwrap().to_vec();
@@ -179,11 +181,13 @@ proptest! {
         prop_assert_eq!(again.to_bytes().unwrap(), bytes);
     }
 
+    // R70
     #[test]
     fn no_bytes_make_the_decoder_panic(bytes in vec(any::<u8>(), 0..600)) {
         prop_assert!(Record::from_bytes(&bytes.into()).is_err());
     }
 
+    // R70
     /// Random bytes rarely get past the checksums; a sealed random body always does.
     #[test]
     fn no_sealed_body_makes_the_decoder_panic(

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "conformance")]
 mod broken;
+#[cfg(feature = "axum")]
+mod caching;
 mod documents;
 mod engine;
 #[cfg(feature = "file")]
@@ -12,7 +14,11 @@ mod file_kill;
 mod file_store;
 mod format;
 mod histories;
+#[cfg(feature = "tower")]
+mod http_laws;
 mod observability;
+#[cfg(feature = "file")]
+mod races;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;
 mod schedules;

@@ -2,8 +2,16 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use sessile::store::MemoryStore;
+use sessile::{
+    Circumstances, Client, Clock, Config, Event, Keep, ManualClock, SessionId, Sessions,
+    Subscriber, Token,
+};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -227,7 +235,8 @@ mod metrics {
             (timed("update", "written"), 1),
             (timed("list", "ok"), 1),
             (timed("delete_owner", "ok"), 1),
-            (timed("load", "absent"), 1),
+            // Of a dead cookie, and of the mark that a login reads.
+            (timed("load", "absent"), 2),
             (timed("delete_expired", "ok"), 1),
         ];
         let mut all = all_of(&recorder);
@@ -315,4 +324,106 @@ mod metrics {
 
         sessile::conformance_laws!(TimedMemory(MemoryStore::new()));
     }
+}
+
+/// What happened, when, and from where.
+#[derive(Clone, Debug, Default)]
+struct Journal(Arc<Mutex<Vec<(&'static str, Circumstances)>>>);
+
+impl Journal {
+    fn take(&self) -> Vec<(&'static str, Circumstances)> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    fn addresses(&self) -> Vec<(&'static str, Option<String>)> {
+        self.take().into_iter().map(|(name, told)| (name, told.client_address)).collect()
+    }
+}
+
+impl Subscriber for Journal {
+    fn notify(&self, _: &Event) {
+        unreachable!("the engine tells the circumstances too")
+    }
+
+    fn notify_with(&self, event: &Event, circumstances: &Circumstances) {
+        self.0.lock().unwrap().push((event.name(), circumstances.clone()));
+    }
+}
+
+fn journaled(keep: Keep, clock: &ManualClock) -> (Sessions, Journal) {
+    let (mut config, journal) = (Config::default(), Journal::default());
+    config.client_address = keep;
+    let builder = Sessions::builder(MemoryStore::new()).config(config).clock(clock.clone());
+    (builder.subscriber(journal.clone()).build().unwrap(), journal)
+}
+
+async fn signed_in(sessions: &Sessions, client: Client) -> SessionId {
+    let exchange = sessions.begin(&HeaderMap::new(), client);
+    let session = exchange.handle().session().await.unwrap();
+    session.login(OWNER).unwrap();
+    exchange.finish(StatusCode::OK, &mut HeaderMap::new()).await.unwrap();
+    session.id().unwrap()
+}
+
+#[tokio::test]
+async fn r77_events_tell_when_and_from_where_as_far_as_configured() {
+    for (keep, told) in [
+        (Keep::Off, None),
+        (Keep::Truncated, Some("192.0.2.0/24")),
+        (Keep::Full, Some("192.0.2.77")),
+    ] {
+        let clock = ManualClock::starting_at(SystemTime::now());
+        let (sessions, journal) = journaled(keep, &clock);
+        clock.advance(secs(5));
+        signed_in(&sessions, Client::at([192, 0, 2, 77])).await;
+        let told = Some(told.map(str::to_owned));
+        let [(name, circumstances)] = &journal.take()[..] else { panic!("one event") };
+        assert_eq!((*name, Some(circumstances.client_address.clone())), ("logged_in", told));
+        let late = clock.now().duration_since(circumstances.at).unwrap();
+        assert!(late < std::time::Duration::from_millis(1), "by the engine's clock");
+        signed_in(&sessions, Client::default()).await;
+        assert_eq!(journal.addresses(), [("logged_in", None)]);
+    }
+}
+
+#[tokio::test]
+async fn r77_every_look_at_a_cookie_tells_from_where() {
+    let clock = ManualClock::starting_at(SystemTime::now());
+    let (sessions, journal) = journaled(Keep::Full, &clock);
+    let id = signed_in(&sessions, Client::default()).await;
+    journal.take();
+    for (token, event) in
+        [(Token::random().unwrap(), "unknown"), (Token::for_session(id).unwrap(), "refused")]
+    {
+        let cookie = format!("__Host-session={}", token.reveal());
+        let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(cookie).unwrap())]);
+        let exchange = sessions.begin(&headers, Client::at([192, 0, 2, 77]));
+        exchange.handle().session().await.unwrap();
+        assert_eq!(journal.addresses(), [(event, Some("192.0.2.77".to_owned()))]);
+    }
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn r78_what_administrators_list_and_end_is_told_with_their_address() {
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    let clock = ManualClock::starting_at(SystemTime::now());
+    let (sessions, journal) = journaled(Keep::Full, &clock);
+    signed_in(&sessions, Client::default()).await;
+    signed_in(&sessions, Client::default()).await;
+    journal.take();
+    let inside = sessions.clone();
+    let admin = async move || -> sessile::Result<()> {
+        let page = inside.list(OWNER, None, None).await?;
+        inside.revoke_any(page.devices[0].session.id).await?;
+        inside.revoke_all(OWNER, None).await.map(drop)
+    };
+    let layer = sessions.layer().with_client_address(|_, _| "192.0.2.77".parse().ok());
+    let app = axum::Router::new().route("/", get(admin)).layer(layer);
+    let request = http::Request::get("/").body(axum::body::Body::empty()).unwrap();
+    assert_eq!(app.oneshot(request).await.unwrap().status(), StatusCode::OK);
+    let from = |name| (name, Some("192.0.2.77".to_owned()));
+    assert_eq!(journal.addresses(), ["listed", "revoked", "owner_revoked"].map(from));
 }

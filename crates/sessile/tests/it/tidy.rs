@@ -78,6 +78,18 @@ fn the_pure_modules_do_no_io_and_read_no_clock() {
     }
 }
 
+/// Whoever compares byte by byte tells a guesser how far the guess was right.
+#[test]
+fn r4_secrets_and_their_hashes_are_compared_in_constant_time_alone() {
+    let token = in_library("token.rs").remove(0);
+    for name in ["Secret", "SecretHash", "Token"] {
+        assert_eq!(hasty_comparison(&token.text, name), None);
+    }
+    let raw = in_library("").into_iter().filter(|it| compares_raw_bytes(&it.text));
+    assert_eq!(raw.map(|it| it.path).collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+// R47
 #[test]
 fn only_the_system_call_module_names_the_system_call_crates() {
     let gate = |source: &Source| source.path.starts_with("store/file/sys");
@@ -105,7 +117,8 @@ fn every_test_that_the_architecture_names_exists() {
 
 #[test]
 fn every_link_in_the_prose_leads_somewhere() {
-    let pages = ["", "crates/sessile", "crates/sessile/docs"].map(pages).concat();
+    let folders = ["", "crates/sessile", "crates/sessile/docs", "examples/own-store", "fuzz"];
+    let pages = folders.map(pages).concat();
     assert!(pages.len() > 7, "there are more pages than {pages:?}");
     for page in pages {
         let links = links_to_files(&page, &read(&page));
@@ -128,6 +141,24 @@ fn nothing_is_left_for_later() {
 }
 
 // ---- the rules, over text
+
+/// How a type of this text compares other than by `subtle`, if it does.
+fn hasty_comparison(text: &str, name: &str) -> Option<String> {
+    let at = text.find(&format!("pub struct {name}"))?;
+    let attributes = text[..at].rsplit_once("\n\n").map_or("", |(_, attributes)| attributes);
+    let derived = ["PartialEq", "PartialOrd", "Hash"].map(|it| attributes.contains(it));
+    let by_hand = text.split_once(&format!("impl PartialEq for {name} {{"));
+    let body = by_hand.and_then(|(_, body)| body.split_once("\n}")).map_or("", |(body, _)| body);
+    let is_hasty = derived.contains(&true) || !body.is_empty() && !body.contains(".ct_eq(");
+    is_hasty.then(|| format!("{name} is compared byte by byte"))
+}
+
+/// Whether code takes a hash apart to compare it.
+fn compares_raw_bytes(text: &str) -> bool {
+    let code = without_unit_tests(&code_only(text)).to_owned();
+    code.lines()
+        .any(|line| line.contains("hash.as_bytes() ==") || line.contains("hash.as_bytes() !="))
+}
 
 /// One file, by its path below the folder it was looked for in.
 #[derive(Debug)]
@@ -357,14 +388,16 @@ fn tests_named(document: &str) -> BTreeSet<String> {
     spans.map(|name| name.rsplit("::").next().unwrap_or(name).to_owned()).collect()
 }
 
-/// The functions of a file that run as tests: marked so, pytest's, or a law, which takes a place.
+/// The functions of a file that run as tests: marked so, pytest's, a law, which takes a place, or a
+/// row of the HTTP laws.
 fn tests_in(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut marked = false;
     let joined = text.replace("(\n    place: &", "(place: &");
     for line in joined.lines().map(str::trim) {
         marked |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-        let is_law = line.contains("(place: &") || line.starts_with("def test_");
+        let is_law = line.contains("(place: &") || line.contains("() -> Row {");
+        let is_law = is_law || line.starts_with("def test_");
         if let Some(name) = function(line).filter(|_| marked || is_law) {
             names.insert(name.to_owned());
         }
@@ -504,6 +537,18 @@ mod rules_can_fail {
     }
 
     #[test]
+    fn a_comparison_that_takes_its_time_from_the_secret_is_seen() {
+        let derived = "\n\n#[derive(Clone, PartialEq)]\npub struct Secret(u8);\n";
+        let by_hand =
+            |how| format!("\n\npub struct Secret(u8);\nimpl PartialEq for Secret {{\n{how}\n}}\n");
+        assert!(hasty_comparison(derived, "Secret").is_some());
+        assert!(hasty_comparison(&by_hand("self.0 == other.0"), "Secret").is_some());
+        assert_eq!(hasty_comparison(&by_hand("self.0.ct_eq(&other.0).into()"), "Secret"), None);
+        assert!(compares_raw_bytes("if record.secret_hash.as_bytes() == other {}"));
+        assert!(!compares_raw_bytes("put(record.secret_hash.as_bytes());"));
+    }
+
+    #[test]
     fn a_clock_or_a_file_in_a_pure_module_is_seen() {
         for (text, name) in [
             ("let now = SystemTime::now();", "SystemTime::now"),
@@ -559,8 +604,8 @@ mod rules_can_fail {
     #[test]
     fn a_function_without_a_mark_is_no_test() {
         let text = "#[test]\nfn one() {\n    fn inner() {}\n}\nfn helper() {}\n\
-                    #[tokio::test]\nasync fn two() {}\npub async fn four(\n    place: &dyn Place,\n) {\ndef test_three(browser):\n    pass\ndef help():";
-        let names = ["one", "two", "test_three", "four"].map(str::to_owned);
+                    #[tokio::test]\nasync fn two() {}\npub(crate) fn five() -> Row {}\npub async fn four(\n    place: &dyn Place,\n) {\ndef test_three(browser):\n    pass\ndef help():";
+        let names = ["one", "two", "test_three", "four", "five"].map(str::to_owned);
         assert_eq!(tests_in(text), BTreeSet::from(names));
     }
 

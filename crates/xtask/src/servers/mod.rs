@@ -30,7 +30,7 @@ type Start = fn() -> Result<(String, Vec<Running>), String>;
 
 /// The servers: the variable in which tests look for one, how it is started, and which tests those
 /// are, by parts of their names.
-const SERVERS: [(&str, Start, &[&str]); 4] = [
+const SERVERS: [(&str, Start, &[&str]); 5] = [
     ("SESSILE_TEST_POSTGRES", postgres::start, &["on_postgres::", "::postgres::"]),
     ("SESSILE_TEST_MYSQL", mariadb::start, &["on_mysql::", "::mysql::"]),
     (
@@ -42,14 +42,24 @@ const SERVERS: [(&str, Start, &[&str]); 4] = [
             "redis::indexes::",
             "redis::crossing::",
             "redis::outage::",
+            "redis::killed::",
         ],
     ),
+    (VALKEY, redis::start_valkey, &["on_valkey::", "laws::valkey::"]),
     (
         "SESSILE_TEST_REDIS_CLUSTER",
         redis::start_cluster,
         &["on_redis_cluster::", "laws::cluster::", "redis::cluster::"],
     ),
 ];
+
+/// Where tests look for a Valkey server. Debian has one from release 13 on, and as a backport for 12.
+const VALKEY: &str = "SESSILE_TEST_VALKEY";
+
+/// Whether CI may do without this server.
+pub(crate) fn is_optional(why: &str) -> bool {
+    why.contains(VALKEY)
+}
 
 /// The tests that could only pass by doing nothing, because these servers are all there are.
 pub(crate) fn tests_without(servers: &[Server]) -> Vec<&'static str> {

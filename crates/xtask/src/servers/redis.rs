@@ -1,5 +1,7 @@
-//! Redis, from Debian's package `redis-server`: one server, and a Cluster of six.
+//! Redis, from Debian's package `redis-server`: one server, and a Cluster of six; and Valkey, from
+//! `valkey-server`.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{Folder, PATIENCE, Running, User, free_port};
@@ -8,14 +10,28 @@ use crate::shell::{command, output, run};
 
 /// A new server that keeps nothing on the disk.
 pub(super) fn start() -> Result<(String, Vec<Running>), String> {
-    let (port, running) = node("redis", &[])?;
+    single(redis()?, "redis")
+}
+
+/// The same of Valkey, where Debian has it.
+pub(super) fn start_valkey() -> Result<(String, Vec<Running>), String> {
+    single(program(&["valkey-server"], "valkey-server")?, "valkey")
+}
+
+fn redis() -> Result<PathBuf, String> {
+    program(&["redis-server", "valkey-server"], "redis-server")
+}
+
+fn single(program: PathBuf, name: &str) -> Result<(String, Vec<Running>), String> {
+    let (port, running) = node(&program, name, &[])?;
     Ok((format!("redis://127.0.0.1:{port}"), vec![running]))
 }
 
 /// Three primaries with a replica each.
 pub(super) fn start_cluster() -> Result<(String, Vec<Running>), String> {
     let words = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
-    let nodes = (1..=6).map(|n| node(&format!("redis-cluster-{n}"), &words));
+    let redis = redis()?;
+    let nodes = (1..=6).map(|n| node(&redis, &format!("redis-cluster-{n}"), &words));
     let (ports, running): (Vec<_>, Vec<_>) =
         nodes.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let addresses: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
@@ -30,11 +46,10 @@ pub(super) fn start_cluster() -> Result<(String, Vec<Running>), String> {
 }
 
 /// One server on a free port. It writes its log to standard output, of which `sh` makes the other.
-fn node(name: &str, words: &[&str]) -> Result<(u16, Running), String> {
-    let redis = program(&["redis-server", "valkey-server"], "redis-server")?;
+fn node(program: &Path, name: &str, words: &[&str]) -> Result<(u16, Running), String> {
     let (folder, port) = (Folder::new(name, &User(None))?, cluster_port()?);
     let mut server = command("sh");
-    server.args(["-c", "exec \"$@\" >&2", "sh"]).arg(redis);
+    server.args(["-c", "exec \"$@\" >&2", "sh"]).arg(program);
     server.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir", &folder.join("")]);
     server.args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--logfile", ""]);
     server.args(words);

@@ -169,7 +169,8 @@ impl Core {
         };
         if state.head.version != expected {
             let current = self.record(&locked.file, record.id, &page, &state)?;
-            return Ok(current.map_or(Updated::Gone, |it| Updated::Conflict(Box::new(it))).into());
+            let live = current.filter(|it| !it.is_expired(record.used_at));
+            return Ok(live.map_or(Updated::Gone, |it| Updated::Conflict(Box::new(it))).into());
         }
         if comes_too_late(record, &page, &state.body) {
             return Ok(Updated::Gone.into());

@@ -85,7 +85,7 @@ impl Core {
     }
 
     /// The record of `id` for a list, which one damaged or newer record must not make fail.
-    fn load_listed(&self, id: SessionId) -> Result<Option<Record>> {
+    pub(super) fn load_listed(&self, id: SessionId) -> Result<Option<Record>> {
         match self.load(id, For::Reading) {
             Ok(opened) => Ok(opened.map(|opened| opened.record)),
             Err(error) if is_one_records_trouble(error.kind()) => Ok(None),
@@ -96,8 +96,17 @@ impl Core {
     /// Whether an index entry stands for no session of its owner. A record that cannot be read may
     /// be one.
     fn is_ghost(&self, id: SessionId, owner: &Owner) -> Result<bool> {
+        self.is_ghost_to(id, &|record| record.owner.as_ref() == Some(owner))
+    }
+
+    /// As [`is_ghost`](Self::is_ghost), of whomever `is_theirs` knows.
+    pub(super) fn is_ghost_to(
+        &self,
+        id: SessionId,
+        is_theirs: &dyn Fn(&Record) -> bool,
+    ) -> Result<bool> {
         match self.load(id, For::Reading) {
-            Ok(opened) => Ok(opened.is_none_or(|it| it.record.owner.as_ref() != Some(owner))),
+            Ok(opened) => Ok(opened.is_none_or(|opened| !is_theirs(&opened.record))),
             Err(error) if is_one_records_trouble(error.kind()) => Ok(false),
             Err(error) => Err(error),
         }

@@ -23,8 +23,11 @@ mod core;
 mod crash;
 mod exclusive;
 mod expiry_log;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod inspect;
 mod list;
+mod mend;
 #[cfg(test)]
 mod model;
 mod owners;
@@ -38,8 +41,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 pub use inspect::{Inspection, SlotContent, SlotInspection};
+pub use mend::Mended;
 
 use self::async_face::{OpenPace, Recent};
 use self::core::Core;
@@ -94,6 +99,23 @@ impl FileStore {
     /// newer release laid it out.
     pub fn inspect(&self, id: SessionId) -> Result<Option<Inspection>> {
         self.core.inspect(id)
+    }
+
+    /// Mends what `sessile.key` and the records allow to tell of who owns which sessions: damaged
+    /// files of the folder `owners` are usable again, entries that are missing are added, old ones
+    /// that point at nothing go. A directory without damage is left as it is.
+    ///
+    /// Processes that use the directory meanwhile may go on. Whoever's file was damaged cannot log
+    /// in by a request that began before `now`: nobody knows which logins it refused. The call
+    /// reads every record and blocks the thread, as long as [`list`](crate::store::Store::list) of
+    /// all takes: hand it to `spawn_blocking`. Records that are damaged themselves are set aside by
+    /// whoever reads them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the disk refuses; calling again goes on.
+    #[doc(alias = "repair")]
+    pub fn mend(&self, now: SystemTime) -> Result<Mended> {
+        self.core.mend(now)
     }
 
     /// The directory.

@@ -125,6 +125,60 @@ impl Owners {
         Ok(())
     }
 
+    /// The files of all owners.
+    pub(super) fn names(&self) -> Result<Vec<String>> {
+        let names = self.dir.names().doing("cannot read the directory of owners")?;
+        let is_ours = |name: &String| name.len() == 64 && HEXLOWER.decode(name.as_bytes()).is_ok();
+        Ok(names.into_iter().filter(is_ours).collect())
+    }
+
+    /// Writes the head anew of a file whose head is damaged; gives whether it was.
+    ///
+    /// What it said of revoked logins is lost, so none that began before `now` is let in.
+    pub(super) fn mend_head(&self, name: &str, now: SystemTime) -> Result<bool> {
+        let Some((mut index, is_damaged)) = self.open_any(name)? else { return Ok(false) };
+        if is_damaged {
+            index.raise_not_before(millis(now))?;
+            self.sync(&index)?;
+        }
+        Ok(is_damaged)
+    }
+
+    /// Adds the entry of a session that lives; gives whether it was missing.
+    pub(super) fn enter(&self, owner: &Owner, id: SessionId, used_at: SystemTime) -> Result<bool> {
+        let mut index = self.open_or_create(owner)?;
+        let added = index.add(id, used_at)?;
+        if added {
+            self.sync(&index)?;
+        }
+        Ok(added)
+    }
+
+    /// As [`heal`](Self::heal), of whoever's file this is; gives how many ghosts went.
+    pub(super) fn heal_named(
+        &self,
+        name: &str,
+        now: SystemTime,
+        is_ghost: &dyn Fn(SessionId) -> Result<bool>,
+    ) -> Result<u64> {
+        let Some((mut index, false)) = self.open_any(name)? else { return Ok(0) };
+        let before = index.entries.iter().flatten().count();
+        index.remove(&|entry| Ok(entry.is_old(now) && is_ghost(entry.id)?))?;
+        if index.is_spent(now) {
+            self.dir.unlink(name).doing("cannot remove an owner's empty index")?;
+        }
+        Ok((before - index.entries.iter().flatten().count()) as u64)
+    }
+
+    /// Opens a file that may be damaged, and tells whether it is.
+    fn open_any(&self, name: &str) -> Result<Option<(Index, bool)>> {
+        let file = match self.dir.open_file(name, For::Writing) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.doing("cannot open an owner's index")?,
+        };
+        Index::lock_any(file)
+    }
+
     /// Syncs the name as well: whoever made the file may not have had to.
     fn sync(&self, index: &Index) -> Result<()> {
         index.file.sync_data().doing("cannot sync an owner's index")?;
@@ -154,7 +208,8 @@ impl Owners {
         }
     }
 
-    fn name(&self, owner: &Owner) -> String {
+    /// The name of an owner's file.
+    pub(super) fn name(&self, owner: &Owner) -> String {
         HEXLOWER.encode(&self.prefix.clone().chain_update(owner.as_str()).finalize())
     }
 }
@@ -204,6 +259,14 @@ struct Index {
 impl Index {
     /// `None` when the file was removed before the lock was ours.
     fn lock(file: File, name: &str) -> Result<Option<Self>> {
+        match Self::lock_any(file)? {
+            Some((_, true)) => Err(damaged(name)),
+            locked => Ok(locked.map(|(index, _)| index)),
+        }
+    }
+
+    /// As [`lock`](Self::lock), and tells whether the head is damaged.
+    fn lock_any(file: File) -> Result<Option<(Self, bool)>> {
         wait_for(|| file.try_lock().doing("cannot lock an owner's index"))?;
         let meta = file.meta().doing("cannot look at an owner's index")?;
         if meta.links == 0 {
@@ -211,10 +274,11 @@ impl Index {
         }
         let mut bytes = vec![0; meta.bytes as usize];
         file.read_at(&mut bytes, 0).doing("cannot read an owner's index")?;
-        let not_before_ms = decode_head(&bytes).ok_or_else(|| damaged(name))?;
+        let not_before_ms = decode_head(&bytes);
         let slots = bytes.get(HEAD_BYTES..).unwrap_or_default().chunks(ENTRY_BYTES);
         let entries = slots.map(Entry::decode).collect();
-        Ok(Some(Self { file, bytes: meta.bytes, not_before_ms, entries }))
+        let (is_damaged, not_before_ms) = (not_before_ms.is_none(), not_before_ms.unwrap_or(0));
+        Ok(Some((Self { file, bytes: meta.bytes, not_before_ms, entries }, is_damaged)))
     }
 
     fn refuses(&self, began_at: Option<SystemTime>) -> bool {
@@ -297,7 +361,7 @@ fn decode_head(bytes: &[u8]) -> Option<u64> {
 
 /// Without "not before" nobody can tell which logins were revoked: none is let in.
 fn damaged(name: &str) -> Error {
-    let mend = format!("the owner's index \"owners/{name}\" is damaged; restore it from a backup");
+    let mend = format!("the owner's index \"owners/{name}\" is damaged; run: sessile mend");
     Error::new(ErrorKind::Corrupt, mend)
 }
 

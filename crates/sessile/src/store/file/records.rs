@@ -137,11 +137,35 @@ impl Records {
     /// The IDs of all files in one directory, in ascending order.
     pub(super) fn ids(&self, shard: u8) -> io::Result<Vec<SessionId>> {
         let Some(shard) = self.shard_numbered(shard)? else { return Ok(Vec::new()) };
-        let names = shard.dir.names()?;
-        let mut ids: Vec<_> = names.iter().filter_map(|name| name.parse().ok()).collect();
-        ids.sort_unstable();
-        Ok(ids)
+        ids_in(&shard.dir)
     }
+
+    /// A directory for the patrol; `None` where there is none, or somebody else patrols it.
+    pub(super) fn beat(&self, shard: u8) -> io::Result<Option<Beat>> {
+        // Opened anew, since the lock goes with the handle.
+        match self.dir.open_dir(&shard_name(shard)) {
+            Ok(dir) => Ok(dir.try_lock()?.then_some(Beat(dir))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A directory that no other process patrols while this is there.
+#[derive(Debug)]
+pub(super) struct Beat(Dir);
+
+impl Beat {
+    pub(super) fn ids(&self) -> io::Result<Vec<SessionId>> {
+        ids_in(&self.0)
+    }
+}
+
+fn ids_in(dir: &Dir) -> io::Result<Vec<SessionId>> {
+    let names = dir.names()?;
+    let mut ids: Vec<_> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    ids.sort_unstable();
+    Ok(ids)
 }
 
 fn shard_name(number: u8) -> String {
@@ -151,6 +175,20 @@ fn shard_name(number: u8) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // R57
+    #[test]
+    fn a_directory_is_patrolled_by_one_process_at_a_time() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("07")).unwrap();
+        let opened = || Records::new(Dir::open(root.path()).unwrap(), 0);
+        let (ours, theirs) = (opened(), opened());
+        let beat = ours.beat(7).unwrap().expect("nobody is there");
+        assert!(theirs.beat(7).unwrap().is_none() && ours.beat(7).unwrap().is_none());
+        assert!(theirs.beat(8).unwrap().is_none(), "there is no such directory");
+        drop(beat);
+        assert!(theirs.beat(7).unwrap().is_some());
+    }
 
     #[test]
     fn handles_are_kept_only_where_they_are_at_most_a_quarter_of_the_files_allowed() {

@@ -9,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::core::wait_for;
-use super::sys::{self, Dir, File, For, Meta};
+use super::sys::{self, Dir, File, FileSystem, For, Meta};
 use super::{Doing, Options};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -138,6 +138,10 @@ fn check_permissions(path: &Path, meta: &Meta, options: &Options) -> Result<()> 
 
 fn check_file_system(path: &Path, dir: &Dir, options: &Options) -> Result<()> {
     let system = dir.file_system().doing("cannot tell the file system of the session directory")?;
+    judge_file_system(path, system, options)
+}
+
+fn judge_file_system(path: &Path, system: FileSystem, options: &Options) -> Result<()> {
     if options.allow_any_file_system || system.is_known_good() {
         return Ok(());
     }
@@ -207,4 +211,38 @@ fn random<const N: usize>() -> Result<[u8; N]> {
 
 fn config(message: String) -> Error {
     Error::new(ErrorKind::Config, message)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// The numbers are those of `linux/magic.h` and of `statfs(2)`.
+    #[test]
+    fn r58_file_systems_whose_locks_are_not_known_to_hold_are_refused_by_name() {
+        let judge = |magic, any| {
+            let options = Options { allow_any_file_system: any, ..Options::default() };
+            judge_file_system(Path::new("/srv"), FileSystem::of_magic(magic), &options)
+        };
+        for (magic, name) in [
+            (0x6969, "NFS"),
+            (0xFF53_4D42, "CIFS"),
+            (0xFE53_4D42, "CIFS"),
+            (0x517B, "CIFS"),
+            (0x6573_5546, "FUSE"),
+            (0x0102_1997, "9p"),
+            (0x794C_7630, "overlayfs"),
+            (0x0BD0_0BD0, "type 0xbd00bd0"),
+            (0, "type 0x0"),
+        ] {
+            let refused = judge(magic, false).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Config);
+            let (text, mend) = (refused.to_string(), "allow_any_file_system(true)");
+            assert!(text.contains(&format!("({name})")) && text.contains(mend), "{text}");
+            judge(magic, true).expect("the operator knows better");
+        }
+        for magic in [0xEF53, 0x5846_5342, 0x9123_683E, 0x2FC1_2FC1, 0xF2F5_2010, 0x0102_1994] {
+            judge(magic, false).expect("its locks and syncs hold");
+        }
+    }
 }

@@ -155,8 +155,9 @@ impl Sweep<'_> {
     /// Looks at every file of one directory: at tombstones and unfinished creates that a crash left
     /// behind, and at expired records whose log entry was lost.
     fn patrol(&mut self, shard: u8) -> Result<()> {
-        let ids = self.core.records.ids(shard).doing("cannot read a session directory")?;
-        for id in ids {
+        let beat = self.core.records.beat(shard).doing("cannot open a session directory")?;
+        let Some(beat) = beat else { return Ok(()) };
+        for id in beat.ids().doing("cannot read a session directory")? {
             if self.expired.removed.len() >= self.limit {
                 return Ok(());
             }

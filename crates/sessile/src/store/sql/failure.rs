@@ -30,6 +30,11 @@ impl Failure {
         self.has_code(&["40001", "40P01"])
     }
 
+    /// Whether SQLite could not begin because another connection was at work.
+    pub(super) fn is_busy(&self) -> bool {
+        self.has_code(&["5", "261"])
+    }
+
     /// Whether the database answered with one of these codes.
     pub(super) fn has_code(&self, codes: &[&str]) -> bool {
         let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
@@ -62,17 +67,30 @@ const NO_TABLES: &str = ": the store's tables are missing or not its own; call m
 const NO_ENTRY: &str =
     ": the database refuses this user; check name, password, database and rights";
 const READ_ONLY: &str = ": the database takes no writes; is it a replica?";
+const POOLED: &str = ": a pooler mixes up the prepared statements of its clients; let it keep track \
+    of them (PgBouncer 1.21 or later, max_prepared_statements) or give a connection per session";
+const POOLER: &str = ": the pooler refuses what the driver asks for at the start of a connection; \
+    say extra_float_digits(None) in PgConnectOptions";
+const STRANGER: &str = ": the server's certificate is by nobody whom this program trusts, or for \
+    another name; name the authority's file by sslrootcert= (PostgreSQL) or ssl-ca= (MySQL)";
 const SETTINGS: &str = ": check the connection's settings; TLS needs the feature `sql-tls`";
 
 fn judged(error: &sqlx::Error) -> (ErrorKind, &'static str) {
     match error {
         sqlx::Error::Database(error) => judged_by_code(&**error),
         sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => (ErrorKind::Config, SETTINGS),
+        sqlx::Error::Io(error) if is_certificate(error) => (ErrorKind::Config, STRANGER),
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnIndexOutOfBounds { .. } => {
             (ErrorKind::Config, NO_TABLES)
         }
         _ => (ErrorKind::Unavailable, ""),
     }
+}
+
+/// Whether the server showed a certificate that was not believed. The library for TLS tells it as bad
+/// data, in words.
+fn is_certificate(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::InvalidData && error.to_string().contains("certificate")
 }
 
 /// SQLSTATE where the database has it; SQLite has numbers and messages of its own.
@@ -81,6 +99,8 @@ fn judged_by_code(error: &dyn sqlx::error::DatabaseError) -> (ErrorKind, &'stati
     match error.code().as_deref() {
         Some("42P01" | "42703" | "3F000" | "42S02" | "42S22") => (ErrorKind::Config, NO_TABLES),
         Some("28000" | "28P01" | "3D000" | "42501" | "42000") => (ErrorKind::Config, NO_ENTRY),
+        Some("26000" | "42P05") => (ErrorKind::Config, POOLED),
+        Some("08P01") if message.contains("startup parameter") => (ErrorKind::Config, POOLER),
         Some("25006") => (ErrorKind::Unavailable, READ_ONLY),
         _ if message.starts_with("no such table") || message.starts_with("no such column") => {
             (ErrorKind::Config, NO_TABLES)

@@ -1,8 +1,10 @@
 //! One connection while one piece of work uses it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
+use tokio::time::sleep;
 
 use super::core::Core;
 use super::dialect::Statements;
@@ -27,7 +29,7 @@ pub(super) struct Link<D: Driver> {
 
 impl<D: Driver> Link<D> {
     pub(super) async fn open(core: &Arc<Core<D>>) -> Worked<Self> {
-        let connection = Some(core.pool.acquire().await?);
+        let connection = Some(connection(core).await?);
         let core = Arc::clone(core);
         Ok(Self { connection, core, waits: false, in_transaction: false, restore: None })
     }
@@ -120,6 +122,21 @@ impl<D: Driver> Link<D> {
         !self.waits && !self.in_transaction && self.restore.is_none()
     }
 }
+
+/// A connection of the pool, or a new one. Whoever waits too long is stopped from outside.
+///
+/// SQLite's busy time-out does not hold for the change to a write-ahead log with which a connection
+/// to a new database begins: while another process writes, that is refused at once.
+async fn connection<D: Driver>(core: &Core<D>) -> Worked<PoolConnection<D>> {
+    loop {
+        match core.pool.acquire().await.map_err(Failure::Sql) {
+            Err(failure) if failure.is_busy() => sleep(BUSY_PAUSE).await,
+            acquired => return acquired,
+        }
+    }
+}
+
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 impl<D: Driver> Drop for Link<D> {
     fn drop(&mut self) {

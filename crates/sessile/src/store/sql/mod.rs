@@ -45,6 +45,8 @@ mod link;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod names;
+#[cfg(test)]
+mod plans;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod schema;

@@ -15,8 +15,15 @@ use crate::store::Durability;
 sql_store! {
     /// A store in a PostgreSQL database, version 12 or later. Clones share their pool.
     ///
-    /// Behind a pooler that gives a connection per transaction, turn the driver's statement cache off
-    /// (`statement-cache-capacity=0`); nothing here lasts longer than a transaction.
+    /// # Poolers
+    ///
+    /// A pooler that gives a connection per session is like the server. One that gives a connection per
+    /// transaction must keep track of prepared statements, as PgBouncer does from 1.21 on where
+    /// `max_prepared_statements` is above 0. One that does not mixes up the statements of its clients,
+    /// and the driver's `statement-cache-capacity=0` does not help. The store calls that a mistake of
+    /// configuration as soon as the server complains; do not rely on its complaint. To a pool of your
+    /// own say `extra_float_digits(None)` in its `PgConnectOptions`, or PgBouncer refuses it; a URL's
+    /// store does that itself.
     ///
     /// # Durability
     ///
@@ -68,6 +75,8 @@ impl PostgresStore {
     pub(in crate::store) fn open_lazily(url: &str) -> Result<Self> {
         let parsed = Parsed::new(url, &OPTIONS)?;
         let options = PgConnectOptions::from_str(&parsed.url).map_err(refused)?;
+        // No float is ever read, and PgBouncer refuses whoever asks for more of their digits.
+        let options = options.extra_float_digits(None);
         Ok(Self { core: parsed.core(options)?.into() })
     }
 }

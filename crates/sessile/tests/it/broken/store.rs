@@ -73,7 +73,7 @@ struct Notes {
 
 const PROCESS: Durability = Durability::Process;
 const BRIEFLY: Access =
-    Access::Exclusive { wait: Duration::from_millis(20), hold: Duration::from_secs(60) };
+    Access::Exclusive { wait: Duration::from_secs(2), hold: Duration::from_secs(60) };
 
 impl Broken {
     fn notes(&self) -> MutexGuard<'_, Notes> {

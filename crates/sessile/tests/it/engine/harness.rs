@@ -11,9 +11,12 @@ use sessile::store::{
     Access, Created, Durability, Expired, Loaded, Page, Scope, Store, Ticket, Updated,
 };
 use sessile::{
-    Client, Config, Error, ErrorKind, Event, Exchange, ManualClock, Owner, Record, Session,
-    SessionId, Sessions, Subscriber, Version,
+    Client, Clock, Config, Error, ErrorKind, Event, Exchange, Keys, ManualClock, Owner,
+    PeekSession, Record, Session, SessionId, Sessions, SessionsBuilder, Subscriber, Version,
 };
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::Place;
 
@@ -31,12 +34,25 @@ impl Server {
     }
 
     pub(crate) fn with(place: &Place, change: impl FnOnce(&mut Config)) -> Self {
+        Self::built(place, change, |builder| builder)
+    }
+
+    /// A server that takes keys that are not ours.
+    pub(crate) fn with_keys(place: &Place, keys: Keys) -> Self {
+        Self::built(place, |_| {}, |builder| builder.keys(keys))
+    }
+
+    fn built(
+        place: &Place,
+        change: impl FnOnce(&mut Config),
+        build: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
+    ) -> Self {
         let (clock, events) = (ManualClock::starting_at(SystemTime::now()), Events::default());
         let store = Counted::new(Arc::clone(&place.store));
         let mut config = Config::default();
         change(&mut config);
         let builder = Sessions::builder(store.clone()).config(config).clock(clock.clone());
-        let sessions = builder.subscriber(events.clone()).build().unwrap();
+        let sessions = build(builder).subscriber(events.clone()).build().unwrap();
         Self { sessions, clock, events, store }
     }
 
@@ -53,12 +69,21 @@ impl Server {
 
     /// Begins a top-level navigation of a browser that holds `cookie`.
     pub(crate) async fn navigate(&self, cookie: &str) -> Visit {
+        let exchange = self.navigation(cookie);
+        let session = exchange.handle().session().await.unwrap();
+        Visit { exchange, session }
+    }
+
+    pub(crate) fn navigation(&self, cookie: &str) -> Exchange {
         let mut headers = headers(cookie);
         headers.insert("sec-fetch-mode", HeaderValue::from_static("navigate"));
         headers.insert("sec-fetch-dest", HeaderValue::from_static("document"));
-        let exchange = self.sessions.begin(&headers, Client::default());
-        let session = exchange.handle().session().await.unwrap();
-        Visit { exchange, session }
+        self.sessions.begin(&headers, Client::default())
+    }
+
+    /// A request that looks without using; gives what it saw.
+    pub(crate) async fn peek(&self, cookie: &str) -> PeekSession {
+        self.begin(cookie).handle().peek().await.unwrap()
     }
 
     pub(crate) fn begin(&self, cookie: &str) -> Exchange {
@@ -82,6 +107,10 @@ impl Server {
         let visit = self.visit("").await;
         visit.session.login(owner).unwrap();
         visit.finish().await.unwrap().unwrap()
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     pub(crate) async fn owner(&self, cookie: &str) -> Option<String> {
@@ -163,6 +192,7 @@ pub(crate) struct Counted {
     inner: Arc<dyn Store>,
     calls: Arc<AtomicUsize>,
     trouble: Arc<Mutex<Trouble>>,
+    barrier: Arc<Mutex<Option<Barrier>>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -171,11 +201,13 @@ enum Trouble {
     None,
     Fails(&'static str),
     Hangs(&'static str),
+    Takes(&'static str, Duration),
 }
 
 impl Counted {
     fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, calls: Arc::default(), trouble: Arc::default() }
+        let (calls, trouble, barrier) = Default::default();
+        Self { inner, calls, trouble, barrier }
     }
 
     pub(crate) fn calls(&self) -> usize {
@@ -192,20 +224,67 @@ impl Counted {
         *self.trouble.lock().unwrap() = Trouble::Hangs(operation);
     }
 
+    /// Lets every call of `operation` take this long from now on.
+    pub(crate) fn slow_down(&self, operation: &'static str, time: Duration) {
+        *self.trouble.lock().unwrap() = Trouble::Takes(operation, time);
+    }
+
     pub(crate) fn mend(&self) {
         *self.trouble.lock().unwrap() = Trouble::None;
     }
 
+    /// Stops the call after the next `calls` ones, until the barrier is lifted.
+    pub(crate) fn stop_after(&self, calls: usize) -> Barrier {
+        let stops_at = self.calls() + calls;
+        let barrier = Barrier { stops_at, reached: Arc::default(), lifted: Arc::default() };
+        *self.barrier.lock().unwrap() = Some(barrier.clone());
+        barrier
+    }
+
     async fn call(&self, operation: &str) -> Result<(), Error> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
+        let number = self.calls.fetch_add(1, Ordering::SeqCst);
+        let barrier = self.barrier.lock().unwrap().clone();
+        if let Some(barrier) = barrier.filter(|barrier| barrier.stops_at == number) {
+            barrier.reached.notify_one();
+            barrier.lifted.notified().await;
+        }
         let trouble = *self.trouble.lock().unwrap();
         match trouble {
             Trouble::Fails(this) if this == operation => {
                 Err(Error::new(ErrorKind::Unavailable, "told to fail"))
             }
             Trouble::Hangs(this) if this == operation => std::future::pending().await,
+            Trouble::Takes(this, time) if this == operation => {
+                tokio::time::sleep(time).await;
+                Ok(())
+            }
             _ => Ok(()),
         }
+    }
+}
+
+/// Where one call of a store waits, so that others run between it and the one before.
+#[derive(Clone, Debug)]
+pub(crate) struct Barrier {
+    stops_at: usize,
+    reached: Arc<Notify>,
+    lifted: Arc<Notify>,
+}
+
+impl Barrier {
+    /// Waits until `side` meets the barrier or ends; gives whether it met it.
+    pub(crate) async fn is_met_by<T>(&self, side: &JoinHandle<T>) -> bool {
+        // A task that is done is not asked again: its owner still wants what it gives.
+        while !side.is_finished() {
+            if timeout(Duration::from_millis(1), self.reached.notified()).await.is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(crate) fn lift(&self) {
+        self.lifted.notify_one();
     }
 }
 

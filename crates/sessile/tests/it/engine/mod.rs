@@ -19,6 +19,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// A store with what must live as long as it does.
+    pub(crate) fn keeping(store: Arc<dyn Store>, kept: impl Any + Send + Sync) -> Self {
+        Self { store, _kept: Some(Box::new(kept)) }
+    }
+
     /// A place whose store somebody else keeps alive.
     pub(crate) fn of(store: impl Store) -> Self {
         Self { store: Arc::new(store), _kept: None }
@@ -33,17 +38,17 @@ pub(crate) fn memory() -> Place {
 pub(crate) fn files() -> Place {
     let root = tempfile::tempdir().unwrap();
     let store = sessile::store::FileStore::open(root.path().join("sessions")).unwrap();
-    Place { store: Arc::new(store), _kept: Some(Box::new(root)) }
+    Place::keeping(Arc::new(store), root)
 }
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 fn tables(tables: crate::sql::places::Tables) -> Place {
-    Place { store: tables.store("engine"), _kept: Some(Box::new(tables)) }
+    Place::keeping(tables.store("engine"), tables)
 }
 
 #[cfg(all(feature = "redis", feature = "conformance"))]
 fn redis(corner: crate::redis::servers::Corner) -> Place {
-    Place { store: Arc::new(corner.store("engine")), _kept: Some(Box::new(corner)) }
+    Place::keeping(Arc::new(corner.store("engine")), corner)
 }
 
 /// A new place of every store that is compiled in and, if it needs a server, has one; memory first.
@@ -119,6 +124,15 @@ macro_rules! engine_laws {
         }
 
         #[cfg(all(feature = "redis", feature = "conformance"))]
+        mod on_valkey {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                let Some(corner) = crate::redis::servers::valkey() else { return };
+                super::laws::$law(&super::redis(corner)).await;
+            })*
+        }
+
+        #[cfg(all(feature = "redis", feature = "conformance"))]
         mod on_redis_cluster {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $law() {
@@ -139,6 +153,8 @@ engine_laws! {
     a_token_we_did_not_issue_is_never_adopted
     a_malformed_token_costs_no_look_up
     an_unknown_token_leaves_the_cookie_alone
+    a_token_that_opens_nothing_is_told_from_none
+    what_did_not_end_is_not_called_ended
     a_guess_is_refused_and_changes_nothing
     guessing_gets_slower_and_costs_the_owner_nothing
     the_second_of_two_cookies_counts_when_the_first_is_dead
@@ -178,23 +194,54 @@ engine_laws! {
     a_due_secret_is_replaced_on_a_navigation_alone
     a_lost_answer_signs_nobody_out
     navigations_around_a_due_rotation_all_succeed
+    a_form_token_goes_with_its_session_and_changes_with_a_login
+    a_form_that_was_open_survives_a_rotation_and_no_step_up
     idle_and_absolute_deadlines_are_exact
     use_is_noted_and_keeps_the_session_alive
+    a_peek_leaves_content_and_age_as_they_were
+    what_follows_a_peek_counts_as_use
     remember_me_sets_a_lasting_cookie
     a_session_lives_as_long_as_its_handler_says
     a_lifetime_in_the_past_ends_the_session
     remembering_later_sets_a_new_cookie
     lowering_is_carried_out_with_a_5xx_and_ends_earlier_secrets
+    a_key_of_the_application_opens_the_session_it_was_drawn_for
+    a_drawn_key_of_the_wrong_form_begins_no_session
+    a_taken_key_is_drawn_again_and_not_for_ever
+    a_key_of_the_wrong_form_costs_no_look_up
+    a_key_that_was_not_taken_over_is_never_adopted
+    the_session_of_another_system_is_taken_over_once
+    a_taken_over_session_rotates_to_a_token_with_a_grace
+    a_rotation_of_a_drawn_key_moves_the_session
+    what_is_written_during_a_move_comes_along
+    of_two_moves_of_one_session_one_succeeds
+    a_session_that_ended_does_not_move
+    no_move_escapes_the_end_of_all_sessions
+    a_spared_session_may_still_move
+    a_step_up_with_a_drawn_key_moves_the_session
     devices_are_listed_with_the_current_one_marked
     revoking_needs_the_right_owner
     revoke_all_spares_the_exception
+    everybody_is_signed_out_and_may_sign_in_again
+    revoking_the_signed_in_spares_the_anonymous
+    a_login_that_began_before_everybody_was_revoked_is_refused
+    no_login_escapes_the_end_of_everybodys_sessions
+    the_end_of_everybodys_sessions_misses_no_login_beside_it
+    an_earlier_end_of_everybodys_sessions_takes_nothing_back
+    a_login_waits_for_the_word_on_everybody
     logins_over_the_limit_end_the_oldest
     logins_over_the_limit_are_refused_when_asked
+    anonymous_sessions_over_the_limit_are_refused_and_nobody_else
     a_replay_ends_the_session_when_asked
     another_address_is_refused_or_told_or_ends_as_asked
+    another_user_agent_is_refused_or_told_or_ends_as_asked
+    no_secure_cookie_goes_out_over_plain_http
+    a_session_over_plain_http_goes_on_without_a_new_cookie
     an_outage_reads_as_nobody_when_asked_and_writes_nothing
     a_session_is_found_by_its_id_and_written_by_commit
     commit_shows_the_committed_value
+    a_request_goes_on_after_a_committed_login
+    going_up_after_a_committed_login_finds_the_new_session
     a_commit_that_is_dropped_half_way_refuses_to_go_on
     a_clone_that_outlives_its_request_reads_and_refuses_to_write
     a_dropped_exchange_writes_nothing_and_frees_its_lock

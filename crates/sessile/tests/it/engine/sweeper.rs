@@ -81,6 +81,7 @@ async fn it_can_be_turned_off() {
     assert_eq!(server.store.calls(), 0);
 }
 
+// R57
 #[tokio::test(start_paused = true)]
 async fn it_goes_on_in_slices_until_nothing_is_due() {
     let server = Server::with(&memory(), |config| config.sweep_limit = 2);
@@ -96,6 +97,7 @@ async fn it_goes_on_in_slices_until_nothing_is_due() {
     assert_eq!(server.events.names().iter().filter(|name| **name == "swept").count(), 5);
 }
 
+// R35
 #[tokio::test(start_paused = true)]
 async fn it_waits_while_the_clock_is_in_doubt() {
     let server = Server::new(&memory());
@@ -109,4 +111,33 @@ async fn it_waits_while_the_clock_is_in_doubt() {
     pass(1).await;
     assert_eq!(server.events.take(), ["clock_stepped", "clock_stepped"]);
     assert!(server.id(&cookie).await.is_some(), "nothing was removed by a wrong clock");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r57_it_stops_when_its_time_is_up_and_goes_on_the_next_time() {
+    let server = Server::with(&memory(), |config| config.sweep_limit = 1);
+    for _ in 0..5 {
+        server.write("", "key", "value").await;
+    }
+    server.clock.advance(Duration::from_secs(3_600));
+    server.store.slow_down("delete_expired", Duration::from_secs(4));
+    let swept = || server.events.names().iter().filter(|name| **name == "swept").count();
+    tokio::time::sleep(INTERVAL + Duration::from_secs(30)).await;
+    assert_eq!(swept(), 3, "after 4, 8 and 12 seconds the 10 that it has are over");
+    tokio::time::sleep(INTERVAL).await;
+    assert_eq!(swept(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r57_clean_ups_of_one_process_take_turns() {
+    let server = Server::new(&memory());
+    for _ in 0..2 {
+        server.write("", "key", "value").await;
+    }
+    server.clock.advance(Duration::from_secs(3_600));
+    server.store.slow_down("delete_expired", Duration::from_secs(4));
+    let began = tokio::time::Instant::now();
+    let (first, second) = tokio::join!(server.sessions.sweep(1), server.sessions.sweep(1));
+    assert_eq!((first.unwrap().removed, second.unwrap().removed), (1, 1));
+    assert_eq!(began.elapsed(), Duration::from_secs(8), "one after the other");
 }

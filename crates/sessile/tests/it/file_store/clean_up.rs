@@ -35,6 +35,7 @@ async fn clean_up_leaves_a_recent_end_that_it_comes_across_early() {
     }
 }
 
+// R56
 #[tokio::test]
 async fn clean_up_never_removes_what_was_used_since() {
     let root = Root::new();

@@ -74,6 +74,7 @@ async fn update_refuses_a_version_that_does_not_grow() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Value);
 }
 
+// R10
 #[tokio::test]
 async fn update_never_creates() {
     let root = Root::new();
@@ -82,6 +83,7 @@ async fn update_never_creates() {
     assert!(!root.file(record.id).exists());
 }
 
+// R38
 #[tokio::test]
 async fn update_never_revives() {
     let root = Root::new();

@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{MINUTE, Root, created, failure, load, next, start, update};
 
+// R51
 #[tokio::test]
 async fn a_file_under_another_sessions_name_opens_to_nobody() {
     let root = Root::new();
@@ -41,6 +42,7 @@ async fn a_damaged_record_can_be_ended() {
     assert_eq!(load(&root.store, record.id).await, None);
 }
 
+// R72
 #[tokio::test]
 async fn a_record_of_a_newer_format_is_left_alone() {
     let root = Root::new();
@@ -78,6 +80,7 @@ async fn an_unfinished_create_is_absent() {
     }
 }
 
+// R47, R50
 #[tokio::test]
 async fn nothing_but_a_regular_file_is_a_session() {
     let root = Root::new();

@@ -83,6 +83,7 @@ async fn a_logout_waits_for_no_exclusive_lock() {
     assert_eq!(late.await.unwrap(), Updated::Gone);
 }
 
+// R62
 #[tokio::test]
 async fn a_lock_held_too_long_is_lost_and_its_commit_fails() {
     let root = Root::new();

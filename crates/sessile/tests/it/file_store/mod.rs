@@ -4,6 +4,7 @@ mod clean_up;
 mod contract;
 mod damage;
 mod exclusive;
+mod mend;
 mod owners;
 mod root;
 mod slots;

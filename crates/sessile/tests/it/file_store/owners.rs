@@ -52,6 +52,7 @@ async fn one_damaged_record_does_not_fail_a_list() {
     assert_eq!(ids_of(&root.store, &ann(), start()).await, [second.id]);
 }
 
+// R59
 #[tokio::test]
 async fn names_in_the_root_tell_nothing_of_owners() {
     let root = Root::new();

@@ -15,6 +15,7 @@ fn refusal(builder: FileStoreBuilder) -> String {
     error.to_string()
 }
 
+// R48, R50
 #[test]
 fn a_root_that_cannot_be_trusted_is_refused_with_the_mend() {
     let dir = tempfile::tempdir().unwrap();

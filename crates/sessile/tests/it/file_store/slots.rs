@@ -63,6 +63,7 @@ async fn a_crash_that_tore_the_newest_slot_leaves_the_one_before() {
     assert_eq!(load(&root.store, first.id).await, Some(second));
 }
 
+// R39
 #[tokio::test]
 async fn a_tombstone_beats_the_older_slot() {
     let root = Root::new();
@@ -157,6 +158,7 @@ async fn a_damaged_touch_word_falls_back_to_the_slot() {
     assert_eq!(load(&root.store, first.id).await, Some(first));
 }
 
+// R38
 #[tokio::test]
 async fn touch_never_revives() {
     let root = Root::new();
@@ -183,6 +185,7 @@ fn verify(record: &Record) -> u64 {
     seed
 }
 
+// R54
 #[test]
 fn writers_and_readers_of_one_record_see_whole_states_that_only_grow() {
     let root = Root::new();
@@ -239,4 +242,19 @@ fn writers_and_readers_of_one_record_see_whole_states_that_only_grow() {
     }
     let newest = runtime.block_on(load(&root.store, id)).unwrap().version.get();
     assert_eq!(newest, 1 + written.load(Ordering::Relaxed), "an acknowledged save was lost");
+}
+
+// R50
+#[tokio::test]
+async fn a_session_file_with_a_second_name_goes_on_and_its_end_is_final() {
+    let root = Root::new();
+    let record = created(&root.store).await;
+    let twin = root.dir.path().join("copy made by cp -al");
+    fs::hard_link(root.file(record.id), &twin).unwrap();
+    let saved = next(&record, "2");
+    assert_eq!(update(&root.store, &saved, Durability::Process).await, Updated::Written);
+    assert_eq!(load(&root.store, record.id).await, Some(saved));
+    assert!(root.store.delete(record.id, Durability::Power).await.unwrap());
+    fs::hard_link(&twin, root.file(record.id)).unwrap();
+    assert_eq!(load(&root.opened_again(), record.id).await, None, "a copy brings nothing back");
 }

@@ -1,9 +1,16 @@
-//! Every law of stores, on one server and on a Cluster.
+//! Every law of stores, on one server of either kind and on a Cluster.
 
 use super::servers;
 
 mod single {
     sessile::conformance_laws!(match super::servers::single() {
+        Some(place) => place,
+        None => return,
+    });
+}
+
+mod valkey {
+    sessile::conformance_laws!(match super::servers::valkey() {
         Some(place) => place,
         None => return,
     });

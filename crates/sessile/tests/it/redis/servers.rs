@@ -23,6 +23,16 @@ pub(crate) fn single() -> Option<Corner> {
     Some(Corner { nodes: vec![url], is_cluster: false, prefix: drawn_prefix() })
 }
 
+/// A corner of the Valkey server, or `None` where the test is skipped. Not every release of Debian has
+/// one, so CI promises none.
+pub(crate) fn valkey() -> Option<Corner> {
+    let Ok(url) = std::env::var("SESSILE_TEST_VALKEY") else {
+        println!("skipped: SESSILE_TEST_VALKEY names no server");
+        return None;
+    };
+    Some(Corner { nodes: vec![url], is_cluster: false, prefix: drawn_prefix() })
+}
+
 /// A corner of the Cluster, or `None` where the test is skipped.
 pub(crate) fn cluster() -> Option<Corner> {
     let nodes = named("SESSILE_TEST_REDIS_CLUSTER")?;
@@ -60,6 +70,15 @@ impl Corner {
 
     pub(crate) fn store(&self, namespace: &str) -> RedisStore {
         self.builder(namespace).open().unwrap()
+    }
+
+    /// What other processes open a store in this corner by.
+    pub(crate) fn store_url(&self, namespace: &str) -> String {
+        let options = format!("prefix={}&namespace={namespace}", self.prefix);
+        match self.is_cluster {
+            true => format!("redis+cluster://{}?{options}", self.nodes.join(",")),
+            false => format!("{}?{options}", self.url()),
+        }
     }
 
     /// The key of a session's hash.

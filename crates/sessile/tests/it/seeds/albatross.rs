@@ -10,7 +10,7 @@ use sessile::store::{Durability, MemoryStore, Store, Updated};
 use sessile::{ErrorKind, SessionId};
 
 use super::{
-    BODY_AT, Disk, LONG, created, files_below, foreign_cookie, hold, load, log_out, mode_of,
+    BODY_AT, Disk, LONG, created, files_below, foreign_cookie, hold, holds, load, log_out, mode_of,
     names_in, next, open, record, rotate, set_mode, sweep, update,
 };
 use crate::engine::Place;
@@ -131,10 +131,7 @@ async fn al9_one_error_type_tells_the_same_on_every_store() {
     }
 }
 
-fn holds(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
-}
-
+// R3, R5, R6, R59
 #[tokio::test]
 async fn al10_no_name_and_no_byte_of_the_directory_is_a_usable_cookie() {
     let disk = Disk::new();
@@ -191,6 +188,7 @@ async fn al13_the_first_save_sends_a_cookie_of_the_configured_name() {
     assert_eq!(disk.records().len(), 2);
 }
 
+// R52
 #[tokio::test]
 async fn al14_a_damaged_file_is_kept_for_the_operator() {
     let disk = Disk::new();
@@ -245,6 +243,19 @@ async fn al19_a_request_that_is_dropped_leaves_the_content_as_it_was() {
 }
 
 #[tokio::test]
+async fn al19_a_request_that_peeks_leaves_content_and_age_as_they_were() {
+    let disk = Disk::new();
+    let server = disk.server();
+    let cookie = server.write("", "key", "value").await;
+    let before = std::fs::read(&disk.records()[0]).unwrap();
+    server.clock.advance(LONG);
+    assert_eq!(server.peek(&cookie).await.get::<String>("key").unwrap().as_deref(), Some("value"));
+    assert_eq!(std::fs::read(&disk.records()[0]).unwrap(), before, "not a byte is written");
+    server.clock.advance(LONG);
+    assert_eq!(server.peek(&cookie).await.id(), None);
+}
+
+#[tokio::test]
 async fn al20_a_logout_empties_deletes_and_clears_the_cookie_on_an_error_page_too() {
     let disk = Disk::new();
     let server = disk.server();
@@ -257,6 +268,7 @@ async fn al20_a_logout_empties_deletes_and_clears_the_cookie_on_an_error_page_to
     assert!(disk.records().is_empty());
 }
 
+// R57
 #[tokio::test]
 async fn al21_the_store_collects_what_nobody_uses_without_being_asked() {
     let disk = Disk::new();
@@ -285,6 +297,7 @@ async fn al22_a_sweep_spares_what_a_running_request_will_save() {
     assert_eq!(server.read(&cookie, "late").await.as_deref(), Some("kept"));
 }
 
+// R23
 #[tokio::test]
 async fn al23_an_expired_cookie_leads_to_a_working_session_and_no_loop() {
     let disk = Disk::new();
@@ -293,11 +306,14 @@ async fn al23_an_expired_cookie_leads_to_a_working_session_and_no_loop() {
     server.clock.advance(4 * LONG);
     for _ in 0..3 {
         let visit = server.visit(&old).await;
-        assert_eq!((visit.session.id(), visit.finish().await.unwrap()), (None, None));
+        assert_eq!((visit.session.id(), visit.session.has_ended()), (None, true));
+        assert_eq!(visit.finish().await.unwrap(), None);
     }
     let new = server.write(&old, "key", "fresh").await;
     assert_ne!(new, old);
-    assert_eq!(server.read(&new, "key").await.as_deref(), Some("fresh"));
+    let visit = server.visit(&new).await;
+    assert!(!visit.session.has_ended() && visit.session.contains("key"));
+    assert!(!server.visit("").await.session.has_ended(), "no cookie is no ended session");
 }
 
 #[tokio::test]

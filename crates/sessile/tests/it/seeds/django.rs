@@ -219,6 +219,7 @@ async fn dj18_a_cycled_key_opens_the_same_data_and_the_old_one_nothing() {
     assert_eq!(server.id(&old).await, None);
 }
 
+// R52
 #[tokio::test]
 async fn dj22_a_tampered_record_is_not_served_and_its_id_abandoned() {
     let disk = Disk::new();
@@ -273,6 +274,7 @@ async fn dj26_a_sweep_touches_only_its_own_namespace() {
     assert_eq!(files_below(&path.join("shop2/records")).len(), 1);
 }
 
+// R49
 #[tokio::test]
 async fn dj28_no_instant_shows_a_file_to_others() {
     let disk = Disk::new();
@@ -289,6 +291,7 @@ async fn dj28_no_instant_shows_a_file_to_others() {
     assert!(disk.records().iter().all(|path| mode_of(path) == 0o600));
 }
 
+// R51
 #[tokio::test]
 async fn dj31_a_file_under_another_sessions_name_opens_to_nobody() {
     let disk = Disk::new();
@@ -382,6 +385,7 @@ async fn dj39_a_write_to_a_session_that_ended_answers_409() {
     assert_eq!(slow.finish().await.unwrap_err().status(), http::StatusCode::CONFLICT);
 }
 
+// R60
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn dj40_writers_of_different_keys_lose_nothing() {
     let disk = Disk::new();

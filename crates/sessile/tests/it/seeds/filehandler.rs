@@ -23,6 +23,7 @@ fn random() -> SessionId {
     SessionId::random().unwrap()
 }
 
+// R46
 #[tokio::test]
 async fn fh1_every_file_lies_in_the_directory_under_its_namespace() {
     let disk = Disk::new();
@@ -184,6 +185,7 @@ async fn rewrite_by_id(server: Arc<Server>, id: SessionId) {
     }
 }
 
+// R54
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn fh9_al25_dj23_a_reader_sees_the_old_state_or_the_new() {
     let disk = Disk::new();
@@ -309,6 +311,7 @@ async fn fh15_fh23_what_is_no_session_is_neither_listed_nor_swept() {
     assert!(foreign.iter().all(|path| path.is_file()) && !disk.file(id).exists());
 }
 
+// R57
 #[tokio::test]
 async fn fh16_a_sweep_goes_on_past_files_that_vanish() {
     let disk = Disk::new();
@@ -336,6 +339,7 @@ async fn fh17_ids_of_any_origin_are_swept() {
     assert_eq!(sweep(&server).await, 4);
 }
 
+// R62
 #[tokio::test]
 async fn fh18_ws19_the_lock_of_a_killed_process_is_free_at_once() {
     let disk = Disk::new();
@@ -409,6 +413,7 @@ async fn fh21_a_damaged_record_leaves_no_lock() {
     assert!(hold(&disk.store, id, Duration::ZERO, LONG).await.is_ok());
 }
 
+// R53
 #[tokio::test]
 async fn fh22_dj29_a_store_on_a_full_disk_keeps_the_session_before() {
     let disk = Disk::new();
@@ -420,6 +425,7 @@ async fn fh22_dj29_a_store_on_a_full_disk_keeps_the_session_before() {
     assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("value"));
 }
 
+// R8, R46
 #[tokio::test]
 async fn fh24_al26_dj11_a_hostile_id_is_refused_before_the_disk() {
     let disk = Disk::new();
@@ -437,6 +443,7 @@ async fn fh24_al26_dj11_a_hostile_id_is_refused_before_the_disk() {
     assert_eq!((server.store.calls(), server.events.take().len()), (0, 0));
 }
 
+// R49
 #[tokio::test]
 async fn fh25_what_the_store_makes_is_private_whatever_the_umask() {
     let disk = Disk::new();
@@ -449,6 +456,7 @@ async fn fh25_what_the_store_makes_is_private_whatever_the_umask() {
     assert_eq!(mode_of(disk.path()), 0o700);
 }
 
+// R71
 #[tokio::test]
 async fn fh26_a_pickle_is_only_bytes() {
     let disk = Disk::new();
@@ -526,6 +534,7 @@ async fn fh4_readers_and_writers_leave_no_names_behind() {
     assert_eq!(everything_below(disk.path()), before, "a lock is no file");
 }
 
+// R48
 #[test]
 fn fh25_al11_a_directory_others_may_write_to_is_refused() {
     let root = tempfile::tempdir().unwrap();

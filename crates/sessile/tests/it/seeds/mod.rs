@@ -131,6 +131,11 @@ fn names_in(path: &Path) -> Vec<String> {
     names
 }
 
+/// Whether the bytes hold this part anywhere.
+fn holds(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
 fn mode_of(path: &Path) -> u32 {
     std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
 }

@@ -2,22 +2,24 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use data_encoding::BASE64URL_NOPAD;
 use http::HeaderMap;
 use serde_json::{Value, json};
-use sessile::store::{Durability, Store};
-use sessile::{Clock, ErrorKind, Prefix, SessionId, Token};
+use sessile::store::{Durability, MemoryStore, Store};
+use sessile::{Clock, Config, ErrorKind, Keys, Prefix, SessionId, Sessions, Token};
 
 use super::process::Process;
 use super::{
-    BODY_AT, Disk, LONG, count, created, foreign_cookie, headers_of, load, next, record, rotate,
-    set_cookie, sweep, update,
+    BODY_AT, Disk, LONG, count, created, files_below, foreign_cookie, headers_of, holds, load,
+    next, record, rotate, set_cookie, sweep, update,
 };
-use crate::engine::harness::{Server, secs};
+use crate::engine::harness::{Server, kind_of, secs};
 use crate::engine::{Place, memory};
 
+// R25
 #[tokio::test]
 async fn pt1_pt26_a_visitor_has_no_id_no_data_and_no_file() {
     let disk = Disk::new();
@@ -95,6 +97,7 @@ async fn pt8_the_idle_check_can_be_turned_off() {
     assert_eq!(server.id(&by_config).await, None);
 }
 
+// R30, R33, R34
 #[tokio::test]
 async fn pt9_no_use_save_or_renewal_extends_the_absolute_deadline() {
     let disk = Disk::new();
@@ -154,6 +157,68 @@ async fn pt12_parallel_requests_that_renew_end_with_one_session_and_no_logout() 
     assert_eq!(disk.records().len(), 1);
 }
 
+#[tokio::test]
+async fn pt14_a_callers_own_generator_is_used_and_held_to_its_form() {
+    let disk = Disk::new();
+    let hex = || Keys::new("web-py", "0123456789abcdef", 40..=128).unwrap();
+    let key = SessionId::random().unwrap().to_string().repeat(2);
+    let drawn = key.clone();
+    let server = Server::with_keys(&disk.place, hex().drawn_by(move || Ok(drawn.clone())));
+    let cookie = server.write("", "key", "value").await;
+    assert_eq!(cookie, format!("__Host-session={key}"));
+    assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("value"));
+    assert!(disk.file(hex().id_of(&key).unwrap()).exists(), "the file is named by the ID");
+    for file in files_below(disk.path()) {
+        assert!(!holds(&std::fs::read(file).unwrap(), key.as_bytes()));
+    }
+
+    let other = Disk::new();
+    let hostile = hex().drawn_by(|| Ok("../../etc/passwd".into()));
+    let visit = Server::with_keys(&other.place, hostile).visit("").await;
+    visit.session.insert("key", "value").unwrap();
+    assert_eq!(kind_of(visit.finish().await), Some(ErrorKind::Key));
+    assert!(other.records().is_empty());
+}
+
+#[tokio::test]
+async fn pt14_a_key_that_is_taken_is_refused_and_others_are_drawn_a_few_times() {
+    let disk = Disk::new();
+    let draws = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&draws);
+    let same_again = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Ok("0123456789abcdef".repeat(4))
+    };
+    let keys = Keys::new("web-py", "0123456789abcdef", 64..=64).unwrap().drawn_by(same_again);
+    let server = Server::with_keys(&disk.place, keys);
+    let cookie = server.write("", "key", "first").await;
+    let visit = server.visit("").await;
+    visit.session.insert("key", "second").unwrap();
+    assert_eq!(kind_of(visit.finish().await), Some(ErrorKind::Key));
+    assert!((3..20).contains(&draws.load(Ordering::Relaxed)));
+    assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("first"));
+    assert_eq!(disk.records().len(), 1);
+}
+
+#[test]
+fn pt14_keys_that_are_drawn_are_neither_signed_nor_rotated_by_themselves() {
+    let keys = || Keys::new("web-py", "0123456789abcdef", 40..=40).unwrap();
+    let signing = || BASE64URL_NOPAD.encode(&[1; 32]).parse().unwrap();
+    let changes: [&dyn Fn(&mut Config); 2] =
+        [&|config| config.rotate_every = Some(secs(600)), &|config| {
+            config.token_keys = vec![signing()];
+        }];
+    for change in changes {
+        let mut config = Config::default();
+        change(&mut config);
+        let builder = || Sessions::builder(MemoryStore::new()).config(config.clone());
+        assert!(builder().keys(keys()).build().is_ok(), "with another system's they go together");
+        let drawn = builder().keys(keys().drawn_by(|| Ok(String::new()))).build();
+        assert_eq!(drawn.unwrap_err().kind(), ErrorKind::Config);
+    }
+}
+
+// R1, R7
 #[test]
 fn pt15_al24_dj3_tokens_are_random_url_safe_and_never_come_twice() {
     const TOKENS: usize = 20_000;
@@ -389,6 +454,7 @@ async fn pt25_ten_writers_of_one_key_leave_a_reader_one_of_their_values() {
     }
 }
 
+// R14, R15
 #[tokio::test]
 async fn pt27_the_cookie_has_every_safe_attribute() {
     let disk = Disk::new();
@@ -428,6 +494,7 @@ async fn pt29_al14_a_damaged_record_is_told_once_and_a_fresh_session_follows() {
     assert_eq!(server.events.take(), ["unknown"], "set aside, so that nothing loops");
 }
 
+// R63
 #[tokio::test]
 async fn pt30_a_value_put_into_two_sessions_is_shared_by_none() {
     let disk = Disk::new();

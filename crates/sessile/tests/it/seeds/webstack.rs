@@ -155,6 +155,7 @@ async fn ws13_ws23_plain_requests_and_readers_wait_for_no_holder_and_leave_no_na
     assert_eq!(everything_below(disk.path()), before);
 }
 
+// R37
 #[tokio::test]
 async fn ws14_a_logout_is_carried_out_when_the_response_leaves() {
     let disk = Disk::new();
@@ -257,6 +258,7 @@ async fn ws24_a_session_that_nobody_uses_ages_out() {
     assert_eq!(load(&disk.store, id, server.clock.now()).await, None);
 }
 
+// R22
 #[tokio::test]
 async fn ws25_dj36_a_removal_repeats_path_domain_and_attributes() {
     let disk = Disk::new();

@@ -5,13 +5,21 @@
 //! fails where CI promised one.
 
 mod every_database;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod killed;
 mod laws;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod outage;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod own;
 pub(crate) mod places;
+#[cfg(feature = "postgres")]
+mod pooler;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod proxy;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod servers;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(all(feature = "sql-tls", any(feature = "postgres", feature = "mysql")))]
+mod tls;

@@ -4,9 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sessile::store::{self, Access, Durability, Loaded, SqliteStore, Store, Updated};
+use sessile::store::{self, Access, Created, Durability, Loaded, SqliteStore, Store, Updated};
 use sessile::{ErrorKind, SessionId};
 use sqlx::sqlite::SqlitePoolOptions;
+use sqlx::{Connection, SqliteConnection};
 
 use super::every_database::{created, record};
 use super::places::{self, Tables};
@@ -138,6 +139,21 @@ async fn a_database_that_others_keep_locked_is_unavailable() {
     let store = store.with_timeout(Duration::from_secs(10));
     store.delete(record.id, Durability::Power).await.unwrap();
     assert!(store.load(record.id, now(), Access::Read).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_first_start_waits_for_another_process_at_work_on_the_file() {
+    let tables = places::sqlite();
+    let mut other = SqliteConnection::connect(&tables.url("")).await.unwrap();
+    let work = "BEGIN IMMEDIATE; CREATE TABLE others (id INTEGER)";
+    sqlx::raw_sql(work).execute(&mut other).await.unwrap();
+    let store = tables.store("shop");
+    let create = async { store.create(&record(now()), Durability::Process).await };
+    tokio::pin!(create);
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut create).await;
+    assert!(early.is_err(), "it did not wait: {early:?}");
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    assert_eq!(create.await.unwrap(), Created::New);
 }
 
 #[tokio::test]

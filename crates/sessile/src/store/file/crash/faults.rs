@@ -10,6 +10,7 @@ use crate::error::Result;
 
 const OUTCOMES_MAX: usize = 8;
 
+// R53
 #[test]
 fn an_error_at_any_call_leaves_the_state_before_and_is_told() {
     let mut report = Report::default();

@@ -94,16 +94,19 @@ fn a_crash_anywhere_in_a_step_up_leaves_a_usable_secret() {
     crash_anywhere_in(operations::STEP_UP);
 }
 
+// R37, R39, R55
 #[test]
 fn a_crash_anywhere_in_a_deletion_never_undoes_it() {
     crash_anywhere_in(operations::DELETE);
 }
 
+// R39
 #[test]
 fn a_crash_anywhere_in_a_deletion_on_a_full_disk_never_undoes_it() {
     crash_anywhere_in(operations::DELETE_WHEN_FULL);
 }
 
+// R55
 #[test]
 fn a_crash_anywhere_in_a_revocation_brings_back_none_and_lets_none_in() {
     crash_anywhere_in(operations::REVOKE);

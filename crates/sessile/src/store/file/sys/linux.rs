@@ -78,6 +78,12 @@ pub(super) fn fdatasync(file: &OwnedFd) -> rustix::io::Result<()> {
 pub(in super::super) struct FileSystem(u64);
 
 impl FileSystem {
+    /// The kind that has this number.
+    #[cfg(test)]
+    pub(in super::super) fn of_magic(number: u64) -> Self {
+        Self(number)
+    }
+
     /// Whether our guarantees were tried there.
     pub(in super::super) fn is_known_good(self) -> bool {
         const KNOWN_GOOD: [u64; 6] = [

@@ -247,6 +247,12 @@ impl Dir {
         Ok(names)
     }
 
+    /// Locks the directory against others who do so, until this handle is closed; gives whether it was
+    /// free.
+    pub(super) fn try_lock(&self) -> io::Result<bool> {
+        try_lock(&self.0)
+    }
+
     /// Makes the names in the directory survive the loss of power.
     pub(super) fn sync(&self) -> io::Result<()> {
         step!(Sync, |()| Call::SyncDir { dir: node(&self.0) }, retry(|| fs::fsync(&self.0)))
@@ -316,15 +322,19 @@ impl File {
 
     /// Takes the commit lock if it is free. It goes with [`unlock`](Self::unlock) or the last close.
     pub(super) fn try_lock(&self) -> io::Result<bool> {
-        match retry(|| fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive)) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
-        }
+        try_lock(&self.0)
     }
 
     pub(super) fn unlock(&self) -> io::Result<()> {
         retry(|| fs::flock(&self.0, FlockOperation::Unlock))
+    }
+}
+
+fn try_lock(fd: &OwnedFd) -> io::Result<bool> {
+    match retry(|| fs::flock(fd, FlockOperation::NonBlockingLockExclusive)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

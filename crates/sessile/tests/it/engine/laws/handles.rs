@@ -25,6 +25,7 @@ pub(crate) async fn commit_shows_the_committed_value(place: &Place) {
     assert_eq!(server.visit(&cookie).await.session.get::<u64>("count").unwrap(), Some(2));
 }
 
+// R64
 pub(crate) async fn a_commit_that_is_dropped_half_way_refuses_to_go_on(place: &Place) {
     let server = Server::new(place);
     let cookie = server.write("", "key", "value").await;
@@ -104,6 +105,7 @@ pub(crate) async fn going_up_to_exclusive_keeps_what_was_changed(place: &Place) 
     assert_eq!(server.visit(&cookie).await.session.keys(), ["key", "mine", "theirs"]);
 }
 
+// R68
 pub(crate) async fn too_large_a_value_is_refused_before_anything_is_written(place: &Place) {
     let server = Server::with(place, |config| config.data_bytes_max = 1_000);
     let cookie = server.write("", "key", "value").await;
@@ -117,6 +119,7 @@ pub(crate) async fn too_large_a_value_is_refused_before_anything_is_written(plac
     assert_eq!(server.visit(&cookie).await.session.keys(), ["key", "small"]);
 }
 
+// R68
 pub(crate) async fn too_many_keys_and_too_deep_a_value_are_refused(place: &Place) {
     let server = Server::with(place, |config| {
         config.keys_max = 2;
@@ -166,6 +169,7 @@ impl sessile::Subscriber for Panicking {
     }
 }
 
+// R43
 pub(crate) async fn subscribers_that_panic_stop_nothing(place: &Place) {
     let builder = sessile::Sessions::builder(place.store.clone()).subscriber(Panicking);
     let sessions = builder.build().unwrap();

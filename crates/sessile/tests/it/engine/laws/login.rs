@@ -3,8 +3,9 @@
 use sessile::{ErrorKind, Login};
 
 use crate::engine::Place;
-use crate::engine::harness::{Server, kind_of, secs};
+use crate::engine::harness::{Server, Visit, kind_of, secs};
 
+// R28, R29, R36
 pub(crate) async fn login_gives_a_new_id_and_keeps_the_data(place: &Place) {
     let server = Server::new(place);
     let anonymous = server.write("", "basket", "apple").await;
@@ -20,6 +21,36 @@ pub(crate) async fn login_gives_a_new_id_and_keeps_the_data(place: &Place) {
     assert!(session.authenticated_within(secs(1)));
     server.clock.advance(secs(2));
     assert!(!server.visit(&cookie).await.session.authenticated_within(secs(1)));
+}
+
+/// The lock was the old session's; the new one is nobody else's yet.
+pub(crate) async fn a_request_goes_on_after_a_committed_login(place: &Place) {
+    let server = Server::new(place);
+    let anonymous = server.write("", "basket", "apple").await;
+    let exchange = server.begin(&anonymous);
+    let session = exchange.handle().exclusive().await.unwrap();
+    session.login("ann").unwrap();
+    session.commit().await.unwrap();
+    session.insert("after", "kept").unwrap();
+    let visit = Visit { exchange, session: (*session).clone() };
+    let cookie = visit.finish().await.unwrap().expect("a login sets a cookie");
+    assert_eq!(server.visit(&cookie).await.session.keys(), ["after", "basket"]);
+}
+
+pub(crate) async fn going_up_after_a_committed_login_finds_the_new_session(place: &Place) {
+    let server = Server::new(place);
+    let anonymous = server.write("", "basket", "apple").await;
+    let Visit { exchange, session } = server.visit(&anonymous).await;
+    session.login("ann").unwrap();
+    session.commit().await.unwrap();
+    let held = session.exclusive().await.unwrap();
+    assert_eq!(held.owner().unwrap().as_str(), "ann");
+    held.rotate().unwrap();
+    held.commit().await.unwrap();
+    held.insert("after", "kept").unwrap();
+    let visit = Visit { exchange, session: (*held).clone() };
+    let cookie = visit.finish().await.unwrap().expect("a login sets a cookie");
+    assert_eq!(server.visit(&cookie).await.session.keys(), ["after", "basket"]);
 }
 
 pub(crate) async fn login_leaves_the_data_behind_when_asked(place: &Place) {
@@ -42,6 +73,7 @@ pub(crate) async fn login_takes_late_data_along(place: &Place) {
     assert_eq!(server.visit(&cookie).await.session.keys(), ["basket", "late"]);
 }
 
+// R28
 pub(crate) async fn a_planted_token_gains_nothing_by_a_login(place: &Place) {
     let server = Server::new(place);
     let planted = server.write("", "planted", "yes").await;
@@ -111,6 +143,7 @@ pub(crate) async fn a_login_does_not_revive_ended_data(place: &Place) {
     assert_eq!(server.visit(&cookie).await.session.keys(), ["own"]);
 }
 
+// R40
 pub(crate) async fn a_login_that_began_before_revoke_all_is_refused(place: &Place) {
     let server = Server::new(place);
     let visit = server.visit("").await;

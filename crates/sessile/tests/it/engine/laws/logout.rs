@@ -6,6 +6,7 @@ use sessile::ErrorKind;
 use crate::engine::Place;
 use crate::engine::harness::{Server, kind_of};
 
+// R38, R77
 pub(crate) async fn logout_wins_against_a_request_in_flight(place: &Place) {
     let server = Server::new(place);
     let cookie = server.signed_in("ann").await;
@@ -46,6 +47,7 @@ pub(crate) async fn logout_with_a_dead_token_removes_the_cookie(place: &Place) {
     assert_eq!(visit.finish().await.unwrap(), None, "there was no cookie to remove");
 }
 
+// R19
 pub(crate) async fn a_session_may_begin_after_a_logout_in_one_request(place: &Place) {
     let server = Server::new(place);
     let cookie = server.signed_in("ann").await;

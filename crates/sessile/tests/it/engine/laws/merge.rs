@@ -16,6 +16,7 @@ async fn pair(server: &Server, cookie: &str) -> (Visit, Visit) {
     (server.visit(cookie).await, server.visit(cookie).await)
 }
 
+// R60
 pub(crate) async fn different_keys_written_in_parallel_all_survive(place: &Place) {
     let server = Server::new(place);
     let cookie = server.write("", "old", "old").await;
@@ -31,6 +32,7 @@ pub(crate) async fn different_keys_written_in_parallel_all_survive(place: &Place
     assert_eq!(server.visit(&cookie).await.session.keys().len(), 27);
 }
 
+// R60
 pub(crate) async fn parallel_updates_are_all_applied(place: &Place) {
     let server = Server::new(place);
     let cookie = server.write("", "old", "old").await;
@@ -53,6 +55,7 @@ pub(crate) async fn clear_removes_what_is_there_at_commit(place: &Place) {
     assert_eq!(server.visit(&cookie).await.session.keys(), ["kept"]);
 }
 
+// R60
 pub(crate) async fn an_insert_over_anothers_word_is_told(place: &Place) {
     let server = Server::new(place);
     let cookie = server.write("", "key", "old").await;

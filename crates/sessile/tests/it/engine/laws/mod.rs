@@ -1,6 +1,8 @@
 //! The laws, by theme.
 
+mod everybody;
 mod handles;
+mod keys;
 mod login;
 mod logout;
 mod merge;
@@ -10,7 +12,9 @@ mod policies;
 mod rotation;
 mod time;
 
+pub(crate) use everybody::*;
 pub(crate) use handles::*;
+pub(crate) use keys::*;
 pub(crate) use login::*;
 pub(crate) use logout::*;
 pub(crate) use merge::*;

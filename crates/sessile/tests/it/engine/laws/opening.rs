@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use sessile::{ErrorKind, Token};
+use sessile::{ErrorKind, OnOutage, Token};
 
 use crate::engine::Place;
-use crate::engine::harness::{Server, kind_of};
+use crate::engine::harness::{Server, kind_of, secs};
 
 fn cookie_of(token: &Token) -> String {
     format!("__Host-session={}", token.reveal())
 }
 
+// R66
 pub(crate) async fn no_cookie_and_no_write_touch_neither_store_nor_cookie(place: &Place) {
     let server = Server::new(place);
     let unasked = server.begin("");
@@ -21,6 +22,7 @@ pub(crate) async fn no_cookie_and_no_write_touch_neither_store_nor_cookie(place:
     assert_eq!(server.store.calls(), 0);
 }
 
+// R25
 pub(crate) async fn reading_creates_nothing(place: &Place) {
     let server = Server::new(place);
     let visit = server.visit("").await;
@@ -37,6 +39,7 @@ pub(crate) async fn the_first_write_creates_a_session_and_sets_one_cookie(place:
     assert!(server.id(&cookie).await.is_some());
 }
 
+// R66
 pub(crate) async fn removing_from_nothing_creates_nothing(place: &Place) {
     let server = Server::new(place);
     let visit = server.visit("").await;
@@ -62,6 +65,7 @@ pub(crate) async fn a_save_sets_no_cookie(place: &Place) {
     assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("two"));
 }
 
+// R10, R11
 pub(crate) async fn a_token_we_did_not_issue_is_never_adopted(place: &Place) {
     let server = Server::new(place);
     let foreign = cookie_of(&Token::random().unwrap());
@@ -71,6 +75,7 @@ pub(crate) async fn a_token_we_did_not_issue_is_never_adopted(place: &Place) {
     assert_eq!(server.events.take(), ["unknown", "created", "unknown"]);
 }
 
+// R8
 pub(crate) async fn a_malformed_token_costs_no_look_up(place: &Place) {
     let server = Server::new(place);
     let good = cookie_of(&Token::random().unwrap());
@@ -84,6 +89,7 @@ pub(crate) async fn a_malformed_token_costs_no_look_up(place: &Place) {
     assert_eq!((server.store.calls(), server.events.take().len()), (0, 0));
 }
 
+// R69
 pub(crate) async fn an_unknown_token_leaves_the_cookie_alone(place: &Place) {
     let server = Server::new(place);
     let visit = server.visit(&cookie_of(&Token::random().unwrap())).await;
@@ -91,6 +97,53 @@ pub(crate) async fn an_unknown_token_leaves_the_cookie_alone(place: &Place) {
     assert_eq!(server.store.calls(), 1, "one look-up, no more");
 }
 
+/// R11: whatever a token was, that it opens nothing is all that is told.
+pub(crate) async fn a_token_that_opens_nothing_is_told_from_none(place: &Place) {
+    let server = Server::new(place);
+    let rotated = server.write("", "key", "value").await;
+    let visit = server.visit(&rotated).await;
+    visit.session.rotate().unwrap();
+    visit.finish().await.unwrap();
+    server.clock.advance(secs(20 * 60));
+    let ended = server.write("", "key", "value").await;
+    server.sessions.revoke_any(server.id(&ended).await.unwrap()).await.unwrap();
+    let live = server.write("", "key", "value").await;
+    let expired = server.write("", "key", "value").await;
+    server.clock.advance(secs(20 * 60));
+    let id = server.id(&live).await.unwrap();
+    server.clock.advance(secs(20 * 60));
+    let guess = cookie_of(&Token::for_session(id).unwrap());
+    let unknown = cookie_of(&Token::random().unwrap());
+    for dead in [rotated, ended, expired, guess, unknown, "__Host-session=junk".into()] {
+        let visit = server.visit(&dead).await;
+        assert!(visit.session.has_ended(), "{dead}");
+        assert!(server.peek(&dead).await.has_ended(), "{dead}");
+        assert_eq!(visit.finish().await.unwrap(), None, "and its cookie is left alone");
+        let new = server.write(&dead, "key", "fresh").await;
+        assert!(!server.visit(&new).await.session.has_ended(), "a working session follows");
+    }
+    for well in ["", "other=junk", &live] {
+        assert!(!server.visit(well).await.session.has_ended(), "{well}");
+    }
+}
+
+pub(crate) async fn what_did_not_end_is_not_called_ended(place: &Place) {
+    let server = Server::with(place, |config| config.on_outage = OnOutage::ReadAsNobody);
+    let replaced = server.write("", "key", "value").await;
+    let visit = server.visit(&replaced).await;
+    visit.session.login("ann").unwrap();
+    let live = visit.finish().await.unwrap().unwrap();
+    assert!(!server.visit(&replaced).await.session.has_ended(), "the browser holds the newer");
+    server.store.fail("load");
+    let unread = server.visit(&live).await.session;
+    assert_eq!((unread.owner(), unread.has_ended()), (None, false));
+    server.store.mend();
+    let leaving = server.visit(&live).await;
+    leaving.session.invalidate().unwrap();
+    assert!(!leaving.session.has_ended(), "this very handler ends it");
+}
+
+// R4, R6, R11, R77
 pub(crate) async fn a_guess_is_refused_and_changes_nothing(place: &Place) {
     let server = Server::new(place);
     let cookie = server.write("", "key", "value").await;
@@ -105,6 +158,7 @@ pub(crate) async fn a_guess_is_refused_and_changes_nothing(place: &Place) {
     assert_eq!(server.visit(&cookie).await.session.record(), before);
 }
 
+// R11
 pub(crate) async fn guessing_gets_slower_and_costs_the_owner_nothing(place: &Place) {
     let server = Server::new(place);
     let cookie = server.write("", "key", "value").await;
@@ -121,6 +175,7 @@ pub(crate) async fn guessing_gets_slower_and_costs_the_owner_nothing(place: &Pla
     assert!(started.elapsed() < slowest, "the owner does not");
 }
 
+// R20
 pub(crate) async fn the_second_of_two_cookies_counts_when_the_first_is_dead(place: &Place) {
     let server = Server::new(place);
     let live = server.write("", "key", "value").await;
@@ -130,6 +185,7 @@ pub(crate) async fn the_second_of_two_cookies_counts_when_the_first_is_dead(plac
     }
 }
 
+// R65
 pub(crate) async fn a_failed_load_is_never_followed_by_a_save(place: &Place) {
     let server = Server::new(place);
     let cookie = server.write("", "key", "value").await;

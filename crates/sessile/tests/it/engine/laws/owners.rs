@@ -10,6 +10,7 @@ async fn ids(server: &Server, owner: &str) -> Vec<SessionId> {
     page.devices.iter().map(|device| device.session.id).collect()
 }
 
+// R79
 pub(crate) async fn devices_are_listed_with_the_current_one_marked(place: &Place) {
     let server = Server::new(place);
     let (here, there) = (server.signed_in("ann").await, server.signed_in("ann").await);
@@ -43,6 +44,7 @@ pub(crate) async fn revoking_needs_the_right_owner(place: &Place) {
     );
 }
 
+// R40
 pub(crate) async fn revoke_all_spares_the_exception(place: &Place) {
     let server = Server::new(place);
     let here = server.signed_in("ann").await;

@@ -1,12 +1,14 @@
 //! What a configuration may choose between.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
-use http::{HeaderMap, HeaderValue, StatusCode};
-use sessile::{Client, ErrorKind, OnOtherAddress, OnOutage, OnOwnerLimit, OnReplay, SessionId};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use sessile::{
+    Client, ErrorKind, Exchange, OnOtherClient, OnOutage, OnOwnerLimit, OnReplay, SessionId,
+};
 
 use crate::engine::Place;
-use crate::engine::harness::{Server, kind_of, secs};
+use crate::engine::harness::{Server, kind_of, pair_of, secs};
 
 /// Signs in `n` times, a second apart.
 async fn sign_in(server: &Server, n: usize) -> Vec<String> {
@@ -18,6 +20,7 @@ async fn sign_in(server: &Server, n: usize) -> Vec<String> {
     cookies
 }
 
+// R41, R68
 pub(crate) async fn logins_over_the_limit_end_the_oldest(place: &Place) {
     let server = Server::with(place, |config| config.sessions_per_owner = NonZeroUsize::new(2));
     let cookies = sign_in(&server, 4).await;
@@ -30,6 +33,7 @@ pub(crate) async fn logins_over_the_limit_end_the_oldest(place: &Place) {
     assert!(server.id(&bob).await.is_some(), "owners are counted apart");
 }
 
+// R41
 pub(crate) async fn logins_over_the_limit_are_refused_when_asked(place: &Place) {
     let server = Server::with(place, |config| {
         config.sessions_per_owner = NonZeroUsize::new(2);
@@ -49,6 +53,7 @@ pub(crate) async fn logins_over_the_limit_are_refused_when_asked(place: &Place) 
     assert_eq!(server.sessions.list("ann", None, None).await.unwrap().devices.len(), 2);
 }
 
+// R31
 pub(crate) async fn a_replay_ends_the_session_when_asked(place: &Place) {
     let server = Server::with(place, |config| config.on_replay = OnReplay::End);
     let old = server.signed_in("ann").await;
@@ -65,6 +70,27 @@ pub(crate) async fn a_replay_ends_the_session_when_asked(place: &Place) {
     assert!(names.contains(&"replayed") && names.contains(&"revoked"), "{names:?}");
 }
 
+// R67, R68
+pub(crate) async fn anonymous_sessions_over_the_limit_are_refused_and_nobody_else(place: &Place) {
+    let server = Server::with(place, |config| config.anonymous_per_minute = NonZeroU32::new(2));
+    let (first, second) = (server.write("", "n", "1").await, server.write("", "n", "2").await);
+    server.events.take();
+    let third = server.visit("").await;
+    third.session.insert("n", "3").unwrap();
+    let (committed, set) = third.finish_with(StatusCode::OK).await;
+    assert_eq!((kind_of(committed), set), (Some(ErrorKind::AnonymousLimit), None));
+    assert_eq!(server.events.take(), ["anonymous_limit"]);
+    for (cookie, value) in [(first, "1"), (second, "2")] {
+        assert_eq!(server.read(&cookie, "n").await.as_deref(), Some(value), "none was evicted");
+        server.write(&cookie, "n", "4").await;
+    }
+    let ann = server.signed_in("ann").await;
+    assert!(server.id(&ann).await.is_some(), "a login is no session of nobody");
+    server.clock.advance(secs(30));
+    let again = server.write("", "n", "5").await;
+    assert_eq!(server.read(&again, "n").await.as_deref(), Some("5"));
+}
+
 async fn id_at(server: &Server, cookie: &str, address: [u8; 4]) -> Option<SessionId> {
     let headers =
         HeaderMap::from_iter([(http::header::COOKIE, HeaderValue::from_str(cookie).unwrap())]);
@@ -77,15 +103,16 @@ async fn signed_in_at(server: &Server, address: [u8; 4]) -> String {
     exchange.handle().session().await.unwrap().login("ann").unwrap();
     let mut headers = HeaderMap::new();
     exchange.finish(StatusCode::OK, &mut headers).await.unwrap();
-    crate::engine::harness::pair_of(&headers["set-cookie"])
+    pair_of(&headers["set-cookie"])
 }
 
+// R80
 pub(crate) async fn another_address_is_refused_or_told_or_ends_as_asked(place: &Place) {
     for (choice, elsewhere, afterwards, told) in [
-        (OnOtherAddress::Allow, true, true, false),
-        (OnOtherAddress::Tell, true, true, true),
-        (OnOtherAddress::Refuse, false, true, true),
-        (OnOtherAddress::End, false, false, true),
+        (OnOtherClient::Allow, true, true, false),
+        (OnOtherClient::Tell, true, true, true),
+        (OnOtherClient::Refuse, false, true, true),
+        (OnOtherClient::End, false, false, true),
     ] {
         let server = Server::with(place, |config| config.on_other_address = choice);
         let cookie = signed_in_at(&server, [192, 0, 2, 1]).await;
@@ -104,6 +131,99 @@ pub(crate) async fn another_address_is_refused_or_told_or_ends_as_asked(place: &
     }
 }
 
+/// A navigation to `host` by this user agent, over a connection of which `tls` is known.
+fn request(server: &Server, cookie: &str, agent: &str, host: &str, tls: Option<bool>) -> Exchange {
+    let navigates = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+    let pairs = [("cookie", cookie), ("user-agent", agent), ("host", host)].into_iter();
+    let pairs = pairs.chain(navigates).filter(|(_, value)| !value.is_empty());
+    let pairs = pairs.map(|(name, value)| {
+        (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+    });
+    server.sessions.begin(&HeaderMap::from_iter(pairs), Client::default().with_tls(tls))
+}
+
+async fn id_by(server: &Server, cookie: &str, agent: &str) -> Option<SessionId> {
+    let exchange = request(server, cookie, agent, "", None);
+    exchange.handle().session().await.unwrap().id()
+}
+
+// R80
+pub(crate) async fn another_user_agent_is_refused_or_told_or_ends_as_asked(place: &Place) {
+    for (choice, elsewhere, afterwards, told) in [
+        (OnOtherClient::Allow, true, true, false),
+        (OnOtherClient::Tell, true, true, true),
+        (OnOtherClient::Refuse, false, true, true),
+        (OnOtherClient::End, false, false, true),
+    ] {
+        let server = Server::with(place, |config| config.on_other_user_agent = choice);
+        for other in ["Thief/1.0", ""] {
+            let exchange = request(&server, "", "Browser/1.0", "", None);
+            exchange.handle().session().await.unwrap().login("ann").unwrap();
+            let mut headers = HeaderMap::new();
+            exchange.finish(StatusCode::OK, &mut headers).await.unwrap();
+            let cookie = pair_of(&headers["set-cookie"]);
+            server.events.take();
+            assert!(id_by(&server, &cookie, "Browser/1.0").await.is_some(), "the same browser");
+            assert_eq!(id_by(&server, &cookie, other).await.is_some(), elsewhere, "{choice:?}");
+            let still = id_by(&server, &cookie, "Browser/1.0").await.is_some();
+            assert_eq!(still, afterwards, "{choice:?}");
+            assert_eq!(server.events.take().contains(&"other_user_agent"), told, "{choice:?}");
+        }
+    }
+}
+
+// R26
+pub(crate) async fn no_secure_cookie_goes_out_over_plain_http(place: &Place) {
+    let server = Server::new(place);
+    let wishes: [fn(&sessile::Session) -> sessile::Result<()>; 2] =
+        [|session| session.insert("key", "value"), |session| session.login("ann")];
+    for (host, tls, is_sent) in [
+        ("shop.example", Some(true), true),
+        ("shop.example", None, true),
+        ("shop.example", Some(false), false),
+        ("localhost:3000", Some(false), true),
+        ("127.0.0.1:3000", Some(false), true),
+    ] {
+        for wish in wishes {
+            let exchange = request(&server, "", "", host, tls);
+            wish(&exchange.handle().session().await.unwrap()).unwrap();
+            let calls = server.store.calls();
+            let mut headers = HeaderMap::new();
+            let committed = exchange.finish(StatusCode::OK, &mut headers).await;
+            assert_eq!(headers.contains_key("set-cookie"), is_sent, "{host} {tls:?}");
+            let refused = (!is_sent).then_some(ErrorKind::PlainHttp);
+            assert_eq!(kind_of(committed), refused, "{host} {tls:?}");
+            assert_eq!(server.store.calls() > calls, is_sent, "nothing is written in vain");
+        }
+    }
+}
+
+// R26
+pub(crate) async fn a_session_over_plain_http_goes_on_without_a_new_cookie(place: &Place) {
+    let server = Server::with(place, |config| config.rotate_every = Some(secs(3_600)));
+    let cookie = server.signed_in("ann").await;
+    server.clock.advance(secs(1_700));
+    server.visit(&cookie).await;
+    server.clock.advance(secs(1_700));
+    server.visit(&cookie).await;
+    server.clock.advance(secs(1_000));
+    for (wish, refused) in [
+        ((|session| session.rotate()) as fn(&sessile::Session) -> _, Some(ErrorKind::PlainHttp)),
+        (|session| session.insert("key", "value"), None),
+        (sessile::Session::invalidate, None),
+    ] {
+        let exchange = request(&server, &cookie, "", "shop.example", Some(false));
+        wish(&exchange.handle().session().await.unwrap()).unwrap();
+        let mut headers = HeaderMap::new();
+        let committed = exchange.finish(StatusCode::OK, &mut headers).await;
+        assert_eq!(kind_of(committed), refused);
+        let token = headers.get("set-cookie").map(|value| pair_of(value));
+        assert!(token.is_none_or(|pair| pair.ends_with('=')), "a token goes out");
+    }
+    assert_eq!(server.id(&cookie).await, None, "a logout is a logout");
+}
+
+// R65
 pub(crate) async fn an_outage_reads_as_nobody_when_asked_and_writes_nothing(place: &Place) {
     let server = Server::with(place, |config| config.on_outage = OnOutage::ReadAsNobody);
     let cookie = server.signed_in("ann").await;

@@ -11,6 +11,7 @@ async fn rotate(server: &Server, cookie: &str) -> String {
     visit.finish().await.unwrap().expect("a rotation sets a cookie")
 }
 
+// R30
 pub(crate) async fn rotation_keeps_id_data_and_deadline(place: &Place) {
     let server = Server::new(place);
     let old = server.write("", "key", "value").await;
@@ -42,6 +43,7 @@ pub(crate) async fn the_previous_secret_reads_and_writes_and_leaves_the_cookie_a
     assert_eq!(server.id(&new).await, None, "it may log out");
 }
 
+// R31, R44
 pub(crate) async fn the_previous_secret_may_not_log_in_step_up_or_lock(place: &Place) {
     let server = Server::new(place);
     let old = server.signed_in("ann").await;
@@ -53,6 +55,7 @@ pub(crate) async fn the_previous_secret_may_not_log_in_step_up_or_lock(place: &P
     assert_eq!(kind_of(exclusive), Some(ErrorKind::Superseded));
 }
 
+// R31
 pub(crate) async fn requests_around_a_rotation_all_succeed(place: &Place) {
     let server = Server::new(place);
     let old = server.write("", "key", "value").await;
@@ -86,6 +89,7 @@ pub(crate) async fn parallel_rotations_give_one_new_secret(place: &Place) {
     assert_eq!(server.read(&new, "two").await.as_deref(), Some("kept"));
 }
 
+// R11, R31
 pub(crate) async fn a_replay_after_the_grace_is_told_from_a_guess(place: &Place) {
     let server = Server::new(place);
     let old = server.write("", "key", "value").await;
@@ -98,6 +102,7 @@ pub(crate) async fn a_replay_after_the_grace_is_told_from_a_guess(place: &Place)
     assert_eq!(server.read(&new, "key").await.as_deref(), Some("value"), "the session lives on");
 }
 
+// R28
 pub(crate) async fn a_step_up_ends_earlier_secrets_at_once(place: &Place) {
     let server = Server::new(place);
     let old = server.signed_in("ann").await;
@@ -114,6 +119,7 @@ pub(crate) async fn a_step_up_ends_earlier_secrets_at_once(place: &Place) {
     assert_eq!(session.record().unwrap().level, 3);
 }
 
+// R44
 pub(crate) async fn a_step_up_needs_a_login(place: &Place) {
     let server = Server::new(place);
     let cookie = server.write("", "key", "value").await;
@@ -121,6 +127,7 @@ pub(crate) async fn a_step_up_needs_a_login(place: &Place) {
     assert_eq!(kind_of(visit.session.reauthenticate(2)), Some(ErrorKind::Config));
 }
 
+// R28
 pub(crate) async fn lowering_is_carried_out_with_a_5xx_and_ends_earlier_secrets(place: &Place) {
     let server = Server::new(place);
     let old = server.signed_in("ann").await;
@@ -180,6 +187,7 @@ pub(crate) async fn a_lost_answer_signs_nobody_out(place: &Place) {
     assert!(visit.finish().await.unwrap().is_some(), "and it has all authority");
 }
 
+// R31
 pub(crate) async fn navigations_around_a_due_rotation_all_succeed(place: &Place) {
     let server = rotating(place);
     let old = server.signed_in("ann").await;
@@ -197,4 +205,55 @@ pub(crate) async fn navigations_around_a_due_rotation_all_succeed(place: &Place)
     assert_eq!(cookies.len(), 1, "one of them rotates");
     assert_eq!(server.visit(&cookies[0]).await.session.keys().len(), 8);
     assert!(server.id(&old).await.is_some());
+}
+
+// R81
+pub(crate) async fn a_form_token_goes_with_its_session_and_changes_with_a_login(place: &Place) {
+    let server = Server::new(place);
+    let nobody = server.visit("").await;
+    assert_eq!(nobody.session.form_token().unwrap(), None);
+    nobody.session.check_form_token("anything").unwrap();
+
+    let (ann, bob) = (server.signed_in("ann").await, server.signed_in("bob").await);
+    let (page, thief) = (server.visit(&ann).await.session, server.visit(&bob).await.session);
+    let calls = server.store.calls();
+    let token = page.form_token().unwrap().unwrap();
+    page.check_form_token(&token).unwrap();
+    for forged in [thief.form_token().unwrap().unwrap(), String::new()] {
+        assert_eq!(kind_of(page.check_form_token(&forged)), Some(ErrorKind::Forged));
+    }
+    assert_eq!(server.store.calls(), calls, "form tokens cost no store access");
+
+    let visit = server.visit(&ann).await;
+    visit.session.login("ann").unwrap();
+    let again = visit.finish().await.unwrap().unwrap();
+    let after = server.visit(&again).await.session;
+    assert_eq!(kind_of(after.check_form_token(&token)), Some(ErrorKind::Forged));
+}
+
+// R81
+pub(crate) async fn a_form_that_was_open_survives_a_rotation_and_no_step_up(place: &Place) {
+    type Wish = fn(&sessile::Session) -> sessile::Result<()>;
+    let rotate: Wish = sessile::Session::rotate;
+    let step_up: Wish = |session| session.reauthenticate(2);
+    let lower: Wish = |session| session.lower(0);
+    for (wishes, survives) in [
+        (&[rotate] as &[Wish], true),
+        (&[rotate, rotate], false),
+        (&[step_up], false),
+        (&[lower], false),
+    ] {
+        let server = Server::new(place);
+        let mut cookie = server.signed_in("ann").await;
+        let token = server.visit(&cookie).await.session.form_token().unwrap().unwrap();
+        for wish in wishes {
+            let visit = server.visit(&cookie).await;
+            wish(&visit.session).unwrap();
+            cookie = visit.finish().await.unwrap().unwrap_or(cookie);
+            server.clock.advance(secs(600));
+        }
+        let session = server.visit(&cookie).await.session;
+        assert!(session.id().is_some());
+        assert_eq!(session.check_form_token(&token).is_ok(), survives, "{}", wishes.len());
+    }
 }

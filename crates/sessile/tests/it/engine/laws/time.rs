@@ -9,6 +9,7 @@ use sessile::{Clock, Login};
 use crate::engine::Place;
 use crate::engine::harness::{Server, secs};
 
+// R23, R32, R33
 pub(crate) async fn idle_and_absolute_deadlines_are_exact(place: &Place) {
     let server = Server::with(place, |config| {
         config.idle_timeout = secs(100);
@@ -41,6 +42,44 @@ pub(crate) async fn use_is_noted_and_keeps_the_session_alive(place: &Place) {
     assert_eq!(server.store.calls() - calls, 1, "not every use is noted");
 }
 
+/// R32: what asks by itself keeps nobody signed in.
+pub(crate) async fn a_peek_leaves_content_and_age_as_they_were(place: &Place) {
+    let server = Server::with(place, |config| {
+        config.idle_timeout = secs(160);
+        config.rotate_every = Some(secs(100));
+    });
+    let cookie = server.signed_in("ann").await;
+    let before = server.visit(&cookie).await.session.record();
+    for _ in 0..3 {
+        server.clock.advance(secs(50));
+        assert_eq!(server.peek(&cookie).await.record(), before);
+    }
+    let exchange = server.navigation(&cookie);
+    exchange.handle().peek().await.unwrap();
+    let mut headers = HeaderMap::new();
+    exchange.finish(StatusCode::OK, &mut headers).await.unwrap();
+    assert!(!headers.contains_key(SET_COOKIE), "the secret is left as it is, due or not");
+    server.clock.advance(secs(10));
+    assert_eq!(server.peek(&cookie).await.id(), None, "nobody used it");
+}
+
+pub(crate) async fn what_follows_a_peek_counts_as_use(place: &Place) {
+    let server = Server::with(place, |config| config.idle_timeout = secs(160));
+    let cookie = server.write("", "key", "value").await;
+    server.clock.advance(secs(100));
+    let exchange = server.begin(&cookie);
+    assert!(exchange.handle().peek().await.unwrap().contains("key"));
+    assert!(exchange.handle().read().await.unwrap().contains("key"));
+    server.clock.advance(secs(100));
+    let exchange = server.begin(&cookie);
+    exchange.handle().peek().await.unwrap();
+    exchange.handle().session().await.unwrap().insert("key", "changed").unwrap();
+    exchange.finish(StatusCode::OK, &mut HeaderMap::new()).await.unwrap();
+    server.clock.advance(secs(100));
+    assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("changed"));
+}
+
+// R21
 pub(crate) async fn remember_me_sets_a_lasting_cookie(place: &Place) {
     let server = Server::new(place);
     let visit = server.visit("").await;
@@ -104,6 +143,7 @@ pub(crate) async fn remembering_later_sets_a_new_cookie(place: &Place) {
     assert_eq!(server.id(&brief).await, None, "the deadline stayed");
 }
 
+// R77
 pub(crate) async fn sweeping_removes_the_expired(place: &Place) {
     let server = Server::with(place, |config| config.idle_timeout = secs(100));
     for _ in 0..3 {
