@@ -7,7 +7,7 @@
 use std::time::SystemTime;
 
 use super::Engine;
-use super::commit::{Contest, DRAWS_MAX, Settled, Work, applied, lock_lost, superseded};
+use super::commit::{Contest, DRAWS_MAX, Settled, Work, applied, lock_lost};
 use super::standing::Live;
 use crate::error::Result;
 use crate::event::Event;
@@ -115,7 +115,7 @@ impl Engine {
                     contest.lost().await?;
                     old = self.reverified(*current, &old)?;
                     if old.authority == Authority::Previous {
-                        return Err(superseded());
+                        return Err(plan::rotated_away());
                     }
                     if let Some(late) = self.with_late(work, &old, succession, &new)? {
                         new = self.rewritten(&new, late).await?;

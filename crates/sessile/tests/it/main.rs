@@ -22,6 +22,7 @@ mod observability;
 mod races;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;
+mod schedules;
 #[cfg(feature = "file")]
 mod seeds;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]

@@ -25,7 +25,6 @@ impl Place {
     }
 
     /// A place whose store somebody else keeps alive.
-    #[cfg(feature = "file")]
     pub(crate) fn of(store: impl Store) -> Self {
         Self { store: Arc::new(store), _kept: None }
     }
@@ -225,6 +224,7 @@ engine_laws! {
     two_logins_from_one_token_both_succeed
     a_login_does_not_revive_ended_data
     a_login_that_began_before_revoke_all_is_refused
+    a_login_whose_token_is_rotated_away_meanwhile_is_told_so
     rotation_keeps_id_data_and_deadline
     the_previous_secret_reads_and_writes_and_leaves_the_cookie_alone
     the_previous_secret_may_not_log_in_step_up_or_lock

@@ -156,3 +156,16 @@ pub(crate) async fn a_login_that_began_before_revoke_all_is_refused(place: &Plac
     server.clock.advance(secs(1));
     server.signed_in("ann").await;
 }
+
+pub(crate) async fn a_login_whose_token_is_rotated_away_meanwhile_is_told_so(place: &Place) {
+    let server = Server::new(place);
+    let old = server.write("", "key", "value").await;
+    let (login, rotation) = (server.visit(&old).await, server.visit(&old).await);
+    login.session.login("ann").unwrap();
+    rotation.session.rotate().unwrap();
+    let new = rotation.finish().await.unwrap().unwrap();
+    assert_eq!(kind_of(login.finish().await), Some(ErrorKind::Superseded));
+    assert_eq!(server.owner(&new).await, None);
+    let devices = server.sessions.list("ann", None, None).await.unwrap().devices;
+    assert_eq!(devices, [], "the login took its record along");
+}
