@@ -1,5 +1,6 @@
-//! `sessile`: the demo, and clean-up of a session store.
+//! `sessile`: the demo, clean-up of a session store, and the move from one to another.
 
+mod move_house;
 mod sweep;
 
 use std::process::ExitCode;
@@ -20,11 +21,14 @@ enum Command {
     Demo(sessile_demo::Options),
     /// Remove expired sessions until none is due
     Sweep(sweep::Options),
+    /// Move every session from one store to another, while the application runs on both or on none
+    Move(move_house::Options),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Demo(options) => sessile_demo::run(&options),
         Command::Sweep(options) => sweep::run(&options),
+        Command::Move(options) => move_house::run(&options),
     }
 }
