@@ -264,7 +264,7 @@ pub enum OnOtherClient {
 pub enum OnOwnerLimit {
     /// The owner's oldest sessions end.
     EndOldest,
-    /// The login is refused with `OwnerLimit`.
+    /// The login is refused with `OwnerLimit`. Several at once for the last place may all be.
     RefuseNew,
 }
 
@@ -376,8 +376,9 @@ impl CookieConfig {
         refuse(self.partitioned && !self.secure, "`cookie.partitioned` needs `secure`")?;
         // Browsers cut spaces off, and the cookie would belong elsewhere.
         let attribute = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && b != b';');
-        let named = !self.name.is_empty() && self.name.len() <= 64 && self.name.bytes().all(token);
-        refuse(!named, "`cookie.name` is not 1 to 64 letters, digits or -_.")?;
+        let is_token =
+            !self.name.is_empty() && self.name.len() <= 64 && self.name.bytes().all(token);
+        refuse(!is_token, "`cookie.name` is not 1 to 64 letters, digits or -_.")?;
         refuse(self.name.starts_with("__"), "`cookie.name` begins with __: set `prefix` instead")?;
         refuse(self.prefix != Prefix::None && !self.secure, "`cookie.prefix` needs `secure`")?;
         let host = matches!(self.prefix, Prefix::Host | Prefix::HostHttp);

@@ -16,6 +16,9 @@ mod expiry;
 #[cfg(test)]
 mod explore;
 mod form;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 #[cfg(feature = "metrics")]
 pub mod metrics;

@@ -103,8 +103,8 @@ fn package() -> Outcome {
 
 fn in_own_workspaces(before: &[&str], after: &[&str]) -> Outcome {
     test::own_workspaces(&root()).iter().try_for_each(|manifest| {
-        let at = ["--manifest-path".as_ref(), manifest.as_os_str()];
-        run(cargo(before).args(at).args(after))
+        let folder = manifest.parent().expect("a manifest lies in a folder");
+        run(cargo(before).args(after).current_dir(root().join(folder)))
     })
 }
 

@@ -1,8 +1,12 @@
-//! `cargo xtask test | ci | bench`: what this project runs, the same on a laptop and in CI.
+//! `cargo xtask test | ci | bench | faults | fuzz | evidence`: what this project runs, the same on a
+//! laptop and in CI.
 
 mod bench;
 mod ci;
+mod evidence;
+mod faults;
 mod features;
+mod fuzz;
 mod needs;
 mod servers;
 mod shell;
@@ -17,6 +21,12 @@ usage: cargo xtask <verb>
   test            everything the tests need, then every test, then one line that counts
   ci              format, lints, docs, each feature alone, the package, and `test`
   bench [options] the file store beside its floors; `cargo xtask bench --help` lists the options
+  faults [options]
+                  errors, kills, full disks and lost power on the real store, and what is left after
+                  each; `cargo xtask faults --help` lists the options
+  fuzz            every fuzz target for a minute in all, or for as long as `--seconds 600` says
+  evidence [options]
+                  what speaks for the promises, counted; `cargo xtask evidence --help`
 ";
 
 fn main() -> ExitCode {
@@ -36,6 +46,9 @@ fn dispatch(words: &[String]) -> shell::Outcome {
         ("test", []) => test::everything(),
         ("ci", []) => ci::check(),
         ("bench", options) => bench::measure(options),
+        ("faults", options) => faults::inject(options),
+        ("fuzz", options) => fuzz::fuzz(options),
+        ("evidence", options) => evidence::print(options),
         ("help" | "--help" | "-h", _) => {
             print!("{HELP}");
             Ok(())

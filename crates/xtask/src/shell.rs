@@ -59,6 +59,18 @@ pub(crate) fn run_lines(command: &mut Command, mut each: impl FnMut(&str)) -> Ou
     finished(command, status)
 }
 
+/// Runs it to its end and gives what it prints, which is shown only when it fails.
+pub(crate) fn capture(command: &mut Command) -> Result<String, String> {
+    announce(command);
+    let output = command.stderr(Stdio::inherit()).output().map_err(|e| cannot(command, &e))?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let outcome = finished(command, output.status);
+    if outcome.is_err() {
+        println!("{printed}");
+    }
+    outcome.map(|()| printed)
+}
+
 /// What it prints.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|why| format!("{command:?}: {why}"))?;
@@ -115,6 +127,12 @@ mod tests {
     fn a_command_that_is_not_there_is_named() {
         let why = run(&mut command("no-such-program")).unwrap_err();
         assert!(why.contains("could not be run"), "{why}");
+    }
+
+    #[test]
+    fn what_is_printed_is_captured_unless_it_fails() {
+        assert_eq!(capture(command("printf").arg("a\nb")).unwrap(), "a\nb");
+        assert!(capture(&mut command("false")).unwrap_err().starts_with("`false`"));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::faults::MISSING;
+
 /// How many tests passed, failed and were skipped, and why.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -28,9 +30,33 @@ impl Tally {
         }
     }
 
+    /// Counts a line of the faults: what each part came to, and what could not be tried. What is
+    /// missing is a failure where it was promised; what the machine does not allow never is.
+    pub(crate) fn faults_line(&mut self, line: &str, is_promised: bool) {
+        if let Some(counts) = line.strip_prefix("faults: ") {
+            let ran = counts.rsplit_once(", ").map_or(counts, |(ran, _skipped)| ran);
+            self.add(ran);
+        } else if let Some(why) = line.strip_prefix("skipped: ") {
+            self.skip(format!("faults: {why}"));
+        } else if let Some(why) = line.strip_prefix(MISSING) {
+            match is_promised {
+                true => self.step(self.failed, Err(format!("faults: {why}"))),
+                false => self.skip(format!("faults: {why}")),
+            }
+        }
+    }
+
     /// Notes something that was not tested, and why.
     pub(crate) fn skip(&mut self, what_and_why: impl Into<String>) {
         self.skipped.push(what_and_why.into());
+    }
+
+    /// Counts a check of our own as one test.
+    pub(crate) fn check(&mut self, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => self.passed += 1,
+            Err(why) => self.step(self.failed, Err(why)),
+        }
     }
 
     /// Notes a step that could not finish, unless its failed tests are counted already.
@@ -109,12 +135,42 @@ mod tests {
     }
 
     #[test]
+    fn the_parts_of_the_faults_are_counted_and_what_is_missing_fails_where_it_was_promised() {
+        let lines = [
+            "update in place        13   484   0",
+            "skipped: power: only root may mount a file system",
+            "missing: calls: no strace",
+            "faults: 14 passed, 1 failed, 2 skipped",
+        ];
+        for (is_promised, counts) in
+            [(false, "14 passed, 1 failed, 2 skipped"), (true, "14 passed, 2 failed, 1 skipped")]
+        {
+            let mut tally = Tally::default();
+            for line in lines {
+                tally.faults_line(line, is_promised);
+            }
+            assert!(tally.to_string().ends_with(counts), "{tally}");
+        }
+    }
+
+    #[test]
     fn a_step_that_breaks_without_a_count_is_one_failure() {
         let mut tally = Tally::default();
         tally.step(0, Err("`cargo test`: exit status: 101".into()));
         assert_eq!(
             tally.to_string(),
             "failed: `cargo test`: exit status: 101\nsessile: 0 passed, 1 failed, 0 skipped"
+        );
+    }
+
+    #[test]
+    fn a_check_of_our_own_is_one_test() {
+        let mut tally = Tally::default();
+        tally.check(Ok(()));
+        tally.check(Err("fuzz record: failed".into()));
+        assert_eq!(
+            tally.to_string(),
+            "failed: fuzz record: failed\nsessile: 1 passed, 1 failed, 0 skipped"
         );
     }
 

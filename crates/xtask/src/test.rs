@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::faults;
+use crate::fuzz;
 use crate::needs::{self, Browser};
 use crate::servers::{self, Server};
 use crate::shell::{Outcome, cargo, command, is_ci, root, run, run_lines, target_dir};
@@ -24,13 +26,19 @@ pub(crate) fn everything() -> Outcome {
     let servers = database_servers(&mut tally);
     // A test without its server would read as passed.
     left_out.extend(servers::tests_without(&servers));
-    cargo_test(&mut tally, &["--workspace", "--all-features"], &servers, &left_out);
+    cargo_test_in(None, &mut tally, &["--workspace", "--all-features"], &servers, &left_out);
     for manifest in own_workspaces(&root()) {
-        let at = ["--manifest-path", &manifest.to_string_lossy()];
-        cargo_test(&mut tally, &at, &servers, &left_out);
+        cargo_test_in(manifest.parent(), &mut tally, &[], &servers, &left_out);
     }
-    browser_test(&mut tally, &servers);
+    match binaries() {
+        Ok(()) => {
+            browser_test(&mut tally, &servers);
+            faults_test(&mut tally);
+        }
+        Err(why) => tally.step(tally.failed(), Err(why)),
+    }
     drop(servers);
+    fuzz_smoke(&mut tally);
     println!("{tally}");
     if tally.failed() == 0 { Ok(()) } else { Err("a test failed".into()) }
 }
@@ -53,13 +61,21 @@ fn missing(tally: &mut Tally, why: String) {
     if promised { tally.step(tally.failed(), Err(why)) } else { tally.skip(why) }
 }
 
-fn cargo_test(tally: &mut Tally, which: &[&str], servers: &[Server], left_out: &[&str]) {
+/// Tests in a folder below the root, whose own configuration of cargo then counts; or at the root.
+fn cargo_test_in(
+    folder: Option<&Path>,
+    tally: &mut Tally,
+    which: &[&str],
+    servers: &[Server],
+    left_out: &[&str],
+) {
     let before = tally.failed();
     let mut words = vec!["test", "--no-fail-fast"];
     words.extend(which);
     words.push("--");
     words.extend(left_out.iter().flat_map(|tests| ["--skip", tests]));
     let mut tests = cargo(&words);
+    tests.current_dir(root().join(folder.unwrap_or(Path::new(""))));
     tests.envs(servers.iter().map(|server| (server.variable, &server.url)));
     let outcome = run_lines(&mut tests, |line| tally.cargo_line(line));
     tally.step(before, outcome);
@@ -85,6 +101,19 @@ fn is_workspace(manifest: &Path) -> bool {
         .is_ok_and(|text| text.lines().any(|line| line.trim() == "[workspace]"))
 }
 
+fn fuzz_smoke(tally: &mut Tally) {
+    match fuzz::compiler() {
+        Ok(()) => fuzz::smoke(tally),
+        Err(why) => missing(tally, format!("fuzzing: {why}")),
+    }
+}
+
+fn faults_test(tally: &mut Tally) {
+    let before = tally.failed();
+    let outcome = faults::smoke(tally);
+    tally.step(before, outcome);
+}
+
 fn browser_test(tally: &mut Tally, servers: &[Server]) {
     match needs::browser(&Path::new(BROWSER_TEST).join("requirements.txt")) {
         Ok(browser) => drive(tally, &browser, servers),
@@ -95,23 +124,21 @@ fn browser_test(tally: &mut Tally, servers: &[Server]) {
 /// The same tests on every store; those whose server is missing are skipped by name.
 fn drive(tally: &mut Tally, browser: &Browser, servers: &[Server]) {
     let before = tally.failed();
-    let outcome = demo_binary().and_then(|demo| {
-        let mut pytest = command(&browser.python);
-        let quiet_disk = ["-B", "-m", "pytest", "-p", "no:cacheprovider"];
-        pytest.args(quiet_disk).args(["-rs", BROWSER_TEST]);
-        pytest.env("SESSILE_DEMO", demo);
-        pytest.envs(servers.iter().map(|server| (server.variable, &server.url)));
-        pytest.env("CHROMIUM", &browser.chromium).env("CHROMEDRIVER", &browser.driver);
-        run_lines(&mut pytest, |line| tally.pytest_line(line))
-    });
+    let mut pytest = command(&browser.python);
+    let quiet_disk = ["-B", "-m", "pytest", "-p", "no:cacheprovider"];
+    pytest.args(quiet_disk).args(["-rs", BROWSER_TEST]);
+    pytest.env("SESSILE_DEMO", target_dir().join("debug/sessile-demo"));
+    pytest.envs(servers.iter().map(|server| (server.variable, &server.url)));
+    pytest.env("CHROMIUM", &browser.chromium).env("CHROMEDRIVER", &browser.driver);
+    let outcome = run_lines(&mut pytest, |line| tally.pytest_line(line));
     tally.step(before, outcome);
 }
 
-/// The demo, built with the features the tests were built with, so that nothing is built twice.
-fn demo_binary() -> Result<PathBuf, String> {
+/// The programs that are tested from outside, built with the features the tests were built with, so
+/// that nothing is built twice.
+fn binaries() -> Outcome {
     let words = ["build", "--workspace", "--exclude", "xtask", "--all-features", "--bins"];
-    run(&mut cargo(&words))?;
-    Ok(target_dir().join("debug/sessile-demo"))
+    run(&mut cargo(&words))
 }
 
 #[cfg(test)]
@@ -128,7 +155,7 @@ mod tests {
     fn crates_of_their_own_workspace_are_found() {
         let found = own_workspaces(&root());
         let folders: Vec<_> = found.iter().filter_map(|path| path.parent()?.file_name()).collect();
-        for known in ["bench", "own-store"] {
+        for known in ["bench", "fuzz", "own-store"] {
             assert!(folders.contains(&known.as_ref()), "{known} is not among {found:?}");
         }
     }

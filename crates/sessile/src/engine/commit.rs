@@ -62,11 +62,14 @@ impl Engine {
             self.log_out(*id).await?;
         }
         let removal = work.removes_cookie.then_some(CookieChange::Remove);
+        // What makes a new record is rare and long: boxed, it does not enlarge every request.
         let mut settled = match (work.wish.login.take(), std::mem::take(&mut work.standing)) {
-            (Some(login), Standing::Live(live)) => self.replace(work, live, &login, ticket).await?,
-            (Some(login), _) => self.create(work, Some(&login)).await?,
+            (Some(login), Standing::Live(live)) => {
+                Box::pin(self.replace(work, live, &login, ticket)).await?
+            }
+            (Some(login), _) => Box::pin(self.create(work, Some(&login))).await?,
             (None, Standing::Live(live)) if work.wish.rotates() && self.draws_keys() => {
-                self.relocate(work, live, ticket).await?
+                Box::pin(self.relocate(work, live, ticket)).await?
             }
             (None, Standing::Live(live)) if work.changes_record() => {
                 self.save(work, live, ticket).await?
@@ -75,7 +78,7 @@ impl Engine {
                 return Err(superseded());
             }
             (None, Standing::Nobody | Standing::Ended) if work.writes_something() => {
-                self.create(work, None).await?
+                Box::pin(self.create(work, None)).await?
             }
             (None, standing) => Settled { standing, cookie: None },
         };

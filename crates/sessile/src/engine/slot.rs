@@ -4,6 +4,7 @@
 //! held over a load or a commit, so that parallel extraction loads once; `state` (sync) is held for
 //! a look or a note, never across an await and never while a caller's closure runs.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -121,7 +122,8 @@ impl Slot {
         }
         // Going up: what the lower mode held goes first, so that we never wait for ourselves.
         self.engine.release(std::mem::take(&mut io.ticket)).await;
-        let opened = self.engine.open(&self.presented.tokens, mode, &self.visitor);
+        let tokens = self.tokens();
+        let opened = self.engine.open(&tokens, mode, &self.visitor);
         let (standing, ticket) = self.in_its_name(opened).await?;
         *io = Io { mode: Some(mode), ticket };
         let mut state = self.state();
@@ -130,6 +132,15 @@ impl Slot {
             Standing::Nobody if self.presented.any() => Standing::Ended,
             standing => standing,
         })
+    }
+
+    /// What to look up: the token that this response is to set, once a commit has made one, and what
+    /// the request brought before.
+    fn tokens(&self) -> Cow<'_, [Token]> {
+        match &self.state().cookie {
+            Some(CookieChange::Set { token, .. }) => vec![token.clone()].into(),
+            _ => Cow::Borrowed(&self.presented.tokens),
+        }
     }
 
     fn check_open(&self) -> Result<()> {
@@ -296,9 +307,19 @@ impl Slot {
         let mut io = self.io.lock().await;
         let Some(work) = self.begin_commit()? else { return Ok(()) };
         let commit = Committing { slot: self, endings: work.endings.len() };
+        let before = self.id();
         let carried_out = self.engine.carry_out(work, &mut io.ticket);
         let settled = self.in_its_name(carried_out).await;
-        commit.settle(settled)
+        let settled = commit.settle(settled);
+        // A login goes on under another ID, and what was opened for the old one is of no use to it.
+        if self.id() != before {
+            self.engine.release(std::mem::take(&mut io.ticket)).await;
+        }
+        settled
+    }
+
+    fn id(&self) -> Option<SessionId> {
+        self.with_record(|record| record.id)
     }
 
     fn begin_commit(&self) -> Result<Option<Work>> {

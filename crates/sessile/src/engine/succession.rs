@@ -7,7 +7,7 @@
 use std::time::SystemTime;
 
 use super::Engine;
-use super::commit::{Contest, DRAWS_MAX, Settled, Work, applied, lock_lost, superseded};
+use super::commit::{Contest, DRAWS_MAX, Settled, Work, applied, lock_lost};
 use super::standing::Live;
 use crate::error::Result;
 use crate::event::Event;
@@ -115,7 +115,7 @@ impl Engine {
                     contest.lost().await?;
                     old = self.reverified(*current, &old)?;
                     if old.authority == Authority::Previous {
-                        return Err(superseded());
+                        return Err(plan::rotated_away());
                     }
                     if let Some(late) = self.with_late(work, &old, succession, &new)? {
                         new = self.rewritten(&new, late).await?;
@@ -154,15 +154,22 @@ impl Engine {
         }
     }
 
-    /// Writes another state of a record that nobody else knows of yet.
-    async fn rewritten(&self, new: &Record, next: Record) -> Result<Record> {
+    /// Writes another state of a record that nobody else knows of yet. Only a move from one store to
+    /// another, which changes nothing but the version, can come in between.
+    async fn rewritten(&self, new: &Record, mut next: Record) -> Result<Record> {
         plan::check_size(&next.data, &self.config)?;
-        let durability = self.config.final_durability();
-        let mut ticket = Ticket::none();
-        let updated = self.store.update(&next, new.version, durability, &mut ticket).await;
-        match updated.map_err(|error| self.failed(error))? {
-            Updated::Written => Ok(next),
-            _ => Err(self.ended(new.id)),
+        let (mut contest, mut expected) = (Contest::new(self, new.id), new.version);
+        loop {
+            let (durability, mut ticket) = (self.config.final_durability(), Ticket::none());
+            let updated = self.store.update(&next, expected, durability, &mut ticket).await;
+            match updated.map_err(|error| self.failed(error))? {
+                Updated::Written => return Ok(next),
+                Updated::Conflict(moved) => {
+                    contest.lost().await?;
+                    (expected, next.version) = (moved.version, moved.version.next());
+                }
+                _ => return Err(self.ended(new.id)),
+            }
         }
     }
 

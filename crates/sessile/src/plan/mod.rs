@@ -18,7 +18,7 @@ pub(crate) use secrets::{
     Judgement, Upkeep, judge, lowered, reauthenticated, reissued, rotated, seen, superseded, upkeep,
 };
 pub use wish::Login;
-pub(crate) use wish::{Ends, Idle, Lifetime, Wish};
+pub(crate) use wish::{Ends, Idle, Lifetime, Wish, rotated_away};
 
 /// In whose name a record is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

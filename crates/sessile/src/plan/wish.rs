@@ -156,13 +156,18 @@ impl Wish {
         self.rotate = false;
         let extends = self.lifetime != Lifetime::default();
         if self.login.is_some() || self.reauthenticate.is_some() || extends {
-            return Err(Error::new(
-                ErrorKind::Superseded,
-                "only the newest token may log in, step up or set a lifetime; this one was rotated away",
-            ));
+            return Err(rotated_away());
         }
         Ok(())
     }
+}
+
+/// Why the secret before may not do what needs the newest.
+pub(crate) fn rotated_away() -> Error {
+    Error::new(
+        ErrorKind::Superseded,
+        "only the newest token may log in, step up or set a lifetime; this one was rotated away",
+    )
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #[cfg(feature = "file")]
 pub mod file;
 mod memory;
+mod moving;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod shared;
@@ -23,6 +24,7 @@ use crate::token::SessionId;
 #[cfg(feature = "file")]
 pub use self::file::FileStore;
 pub use self::memory::MemoryStore;
+pub use self::moving::{Migrating, MoveAll, Moved, move_all};
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 #[cfg(feature = "mysql")]
@@ -31,6 +33,8 @@ pub use self::sql::MySqlStore;
 pub use self::sql::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use self::sql::SqliteStore;
+#[cfg(all(fuzzing, feature = "file"))]
+pub(crate) use self::url::check_file_url;
 pub use self::url::open;
 
 /// A place where records live.

@@ -141,7 +141,7 @@ mod file {
         }
     }
 
-    fn builder(rest: &str) -> Result<FileStoreBuilder> {
+    pub(super) fn builder(rest: &str) -> Result<FileStoreBuilder> {
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = path.strip_prefix("//").filter(|path| path.starts_with('/'));
         let path = path.ok_or_else(relative)?;
@@ -171,6 +171,11 @@ mod file {
             _ => Err(unknown("option", name, OPTIONS.into_iter())),
         }
     }
+}
+
+#[cfg(all(fuzzing, feature = "file"))]
+pub(crate) fn check_file_url(rest: &str) -> Result<()> {
+    file::builder(rest).map(|_| ())
 }
 
 #[cfg(all(test, feature = "file"))]

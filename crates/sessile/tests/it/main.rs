@@ -16,9 +16,13 @@ mod format;
 mod histories;
 #[cfg(feature = "tower")]
 mod http_laws;
+mod moving;
 mod observability;
+#[cfg(feature = "file")]
+mod races;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;
+mod schedules;
 #[cfg(feature = "file")]
 mod seeds;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]

@@ -27,7 +27,7 @@ mod memory {
 }
 
 #[cfg(feature = "file")]
-mod file {
+pub(crate) mod file {
     use std::os::unix::fs::FileExt;
 
     use sessile::store::FileStore;
@@ -35,7 +35,13 @@ mod file {
 
     use super::*;
 
-    struct Files(TempDir);
+    pub(crate) struct Files(TempDir);
+
+    impl Files {
+        pub(crate) fn new() -> Self {
+            Self(TempDir::new().unwrap())
+        }
+    }
 
     #[async_trait]
     impl Place for Files {
@@ -55,5 +61,5 @@ mod file {
         }
     }
 
-    sessile::conformance_laws!(Files(TempDir::new().unwrap()));
+    sessile::conformance_laws!(Files::new());
 }

@@ -117,7 +117,7 @@ fn every_test_that_the_architecture_names_exists() {
 
 #[test]
 fn every_link_in_the_prose_leads_somewhere() {
-    let folders = ["", "crates/sessile", "crates/sessile/docs", "examples/own-store"];
+    let folders = ["", "crates/sessile", "crates/sessile/docs", "examples/own-store", "fuzz"];
     let pages = folders.map(pages).concat();
     assert!(pages.len() > 7, "there are more pages than {pages:?}");
     for page in pages {

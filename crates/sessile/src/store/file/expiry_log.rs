@@ -149,7 +149,7 @@ impl Bucket {
     }
 }
 
-fn entry(id: SessionId, deadline: SystemTime) -> [u8; ENTRY_BYTES] {
+pub(super) fn entry(id: SessionId, deadline: SystemTime) -> [u8; ENTRY_BYTES] {
     let mut entry = [0; ENTRY_BYTES];
     entry[..8].copy_from_slice(&millis(deadline).to_le_bytes());
     entry[8..24].copy_from_slice(id.as_bytes());
@@ -166,11 +166,11 @@ fn id_of(entry: &[u8]) -> Option<SessionId> {
     (xxh3_64(content).to_le_bytes() == *check).then(|| SessionId::from_bytes(id))
 }
 
-fn bucket_name(bucket: u64) -> String {
+pub(super) fn bucket_name(bucket: u64) -> String {
     format!("{bucket:016x}")
 }
 
-fn bucket(name: &str) -> Option<u64> {
+pub(super) fn bucket(name: &str) -> Option<u64> {
     let bucket = u64::from_str_radix(name, 16).ok()?;
     (bucket_name(bucket) == name).then_some(bucket)
 }

@@ -10,7 +10,8 @@
 //! - After a loss of power a record is intact where the device writes 4 KiB atomically or the save
 //!   was synced ([`Durability::Power`]). Else a torn one is refused, or the state before it is read:
 //!   never a mixture, and never a state from before a [`Durability::Final`] one. Two saves without a
-//!   sync may so endanger a synced one before them.
+//!   sync may so endanger a synced one before them; those of records larger than a slot, which take
+//!   several pages, on any device.
 //! - A logout is a newer state of the session, synced before it is acknowledged.
 //! - Any error of the disk (full, failing, out of descriptors) leaves the state before, and is told.
 //!
@@ -23,6 +24,8 @@ mod core;
 mod crash;
 mod exclusive;
 mod expiry_log;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod inspect;
 mod list;
 mod mend;

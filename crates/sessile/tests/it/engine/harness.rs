@@ -193,6 +193,7 @@ pub(crate) struct Counted {
     calls: Arc<AtomicUsize>,
     trouble: Arc<Mutex<Trouble>>,
     barrier: Arc<Mutex<Option<Barrier>>>,
+    late: Arc<Mutex<Option<Record>>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -206,8 +207,8 @@ enum Trouble {
 
 impl Counted {
     fn new(inner: Arc<dyn Store>) -> Self {
-        let (calls, trouble, barrier) = Default::default();
-        Self { inner, calls, trouble, barrier }
+        let (calls, trouble, barrier, late) = Default::default();
+        Self { inner, calls, trouble, barrier, late }
     }
 
     pub(crate) fn calls(&self) -> usize {
@@ -227,6 +228,11 @@ impl Counted {
     /// Lets every call of `operation` take this long from now on.
     pub(crate) fn slow_down(&self, operation: &'static str, time: Duration) {
         *self.trouble.lock().unwrap() = Trouble::Takes(operation, time);
+    }
+
+    /// Lets this record appear right after the next list that an end of all sessions goes by.
+    pub(crate) fn appears_late(&self, record: Record) {
+        *self.late.lock().unwrap() = Some(record);
     }
 
     pub(crate) fn mend(&self) {
@@ -344,7 +350,12 @@ impl Store for Counted {
         durability: Durability,
     ) -> Result<u64, Error> {
         self.call("delete_owner").await?;
-        self.inner.delete_owner(owner, except, not_before, durability).await
+        let deleted = self.inner.delete_owner(owner, except, not_before, durability).await;
+        let late = self.late.lock().unwrap().take();
+        if let Some(record) = late {
+            assert_eq!(self.inner.create(&record, durability).await?, Created::New);
+        }
+        deleted
     }
 
     async fn delete_expired(&self, now: SystemTime, limit: usize) -> Result<Expired, Error> {

@@ -10,7 +10,7 @@ mod sweeper;
 use std::any::Any;
 use std::sync::Arc;
 
-use sessile::store::{MemoryStore, Store};
+use sessile::store::{MemoryStore, Migrating, Store};
 
 /// A store, and what must live as long as it does.
 pub(crate) struct Place {
@@ -19,8 +19,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// A store with what must live as long as it does.
+    pub(crate) fn keeping(store: Arc<dyn Store>, kept: impl Any + Send + Sync) -> Self {
+        Self { store, _kept: Some(Box::new(kept)) }
+    }
+
     /// A place whose store somebody else keeps alive.
-    #[cfg(feature = "file")]
     pub(crate) fn of(store: impl Store) -> Self {
         Self { store: Arc::new(store), _kept: None }
     }
@@ -34,17 +38,36 @@ pub(crate) fn memory() -> Place {
 pub(crate) fn files() -> Place {
     let root = tempfile::tempdir().unwrap();
     let store = sessile::store::FileStore::open(root.path().join("sessions")).unwrap();
-    Place { store: Arc::new(store), _kept: Some(Box::new(root)) }
+    Place::keeping(Arc::new(store), root)
+}
+
+/// On the way from one place to an empty memory.
+fn moving(from: Place) -> Place {
+    let store = Migrating::new(Arc::clone(&from.store), MemoryStore::new()).unwrap();
+    Place { store: Arc::new(store), _kept: Some(Box::new(from)) }
+}
+
+/// Where every session is created in one place, and moves to a memory when it is next asked for.
+#[cfg(feature = "file")]
+fn restless(from: Place) -> Place {
+    let store = crate::moving::restless::Restless::new(Arc::clone(&from.store));
+    Place { store: Arc::new(store), _kept: Some(Box::new(from)) }
+}
+
+/// About to move from one place to an empty memory.
+fn about_to_move(from: Place) -> Place {
+    let store = Migrating::prepare(Arc::clone(&from.store), MemoryStore::new()).unwrap();
+    Place { store: Arc::new(store), _kept: Some(Box::new(from)) }
 }
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 fn tables(tables: crate::sql::places::Tables) -> Place {
-    Place { store: tables.store("engine"), _kept: Some(Box::new(tables)) }
+    Place::keeping(tables.store("engine"), tables)
 }
 
 #[cfg(all(feature = "redis", feature = "conformance"))]
 fn redis(corner: crate::redis::servers::Corner) -> Place {
-    Place { store: Arc::new(corner.store("engine")), _kept: Some(Box::new(corner)) }
+    Place::keeping(Arc::new(corner.store("engine")), corner)
 }
 
 /// A new place of every store that is compiled in and, if it needs a server, has one; memory first.
@@ -81,6 +104,29 @@ macro_rules! engine_laws {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $law() {
                 super::laws::$law(&super::files()).await;
+            })*
+        }
+
+        mod on_the_way_from_memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::laws::$law(&super::moving(super::memory())).await;
+            })*
+        }
+
+        #[cfg(feature = "file")]
+        mod about_to_leave_files {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::laws::$law(&super::about_to_move(super::files())).await;
+            })*
+        }
+
+        #[cfg(feature = "file")]
+        mod each_session_moves_from_files {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::laws::$law(&super::restless(super::files())).await;
             })*
         }
 
@@ -178,6 +224,7 @@ engine_laws! {
     two_logins_from_one_token_both_succeed
     a_login_does_not_revive_ended_data
     a_login_that_began_before_revoke_all_is_refused
+    a_login_whose_token_is_rotated_away_meanwhile_is_told_so
     rotation_keeps_id_data_and_deadline
     the_previous_secret_reads_and_writes_and_leaves_the_cookie_alone
     the_previous_secret_may_not_log_in_step_up_or_lock
@@ -212,6 +259,7 @@ engine_laws! {
     of_two_moves_of_one_session_one_succeeds
     a_session_that_ended_does_not_move
     no_move_escapes_the_end_of_all_sessions
+    a_move_past_the_list_is_found_by_the_next
     a_spared_session_may_still_move
     a_step_up_with_a_drawn_key_moves_the_session
     devices_are_listed_with_the_current_one_marked
@@ -235,6 +283,8 @@ engine_laws! {
     an_outage_reads_as_nobody_when_asked_and_writes_nothing
     a_session_is_found_by_its_id_and_written_by_commit
     commit_shows_the_committed_value
+    a_request_goes_on_after_a_committed_login
+    going_up_after_a_committed_login_finds_the_new_session
     a_commit_that_is_dropped_half_way_refuses_to_go_on
     a_clone_that_outlives_its_request_reads_and_refuses_to_write
     a_dropped_exchange_writes_nothing_and_frees_its_lock

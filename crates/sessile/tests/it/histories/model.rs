@@ -89,8 +89,8 @@ impl Model {
     ///   one, and how many of an owner's it counts;
     /// - whether a session is back that a sweep may have removed, when the clock steps back behind its
     ///   deadline;
-    /// - which of two reasons it gives: a create may find its ID taken and its login revoked, an update
-    ///   another version and the session ended, a load for the lock the session ended and locked.
+    /// - which of two reasons it gives: a create may find its ID taken and its login revoked, a load for
+    ///   the lock the session ended and locked.
     pub(super) fn normalised(&self, answer: Answer) -> Answer {
         match (&self.call, answer) {
             (call, Answer::Failed(kind)) if !self.finds_ended_and_locked(call) => {
@@ -108,11 +108,6 @@ impl Model {
             }
             (Call::Create { .. }, Answer::Created(Created::Revoked)) => {
                 Answer::Created(Created::Exists)
-            }
-            (Call::Update { record, .. }, Answer::Updated(Updated::Conflict(current)))
-                if current.is_expired(record.used_at) =>
-            {
-                Answer::Updated(Updated::Gone)
             }
             (_, answer) => answer,
         }

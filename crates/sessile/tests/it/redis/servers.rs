@@ -72,6 +72,15 @@ impl Corner {
         self.builder(namespace).open().unwrap()
     }
 
+    /// What other processes open a store in this corner by.
+    pub(crate) fn store_url(&self, namespace: &str) -> String {
+        let options = format!("prefix={}&namespace={namespace}", self.prefix);
+        match self.is_cluster {
+            true => format!("redis+cluster://{}?{options}", self.nodes.join(",")),
+            false => format!("{}?{options}", self.url()),
+        }
+    }
+
     /// The key of a session's hash.
     pub(crate) fn key(&self, namespace: &str, id: SessionId) -> String {
         format!("{}:{namespace}:s:{{{id}}}", self.prefix)

@@ -73,8 +73,12 @@ impl Tables {
 
     /// A store on these tables, as another process would have it.
     pub(crate) fn store(&self, namespace: &str) -> Arc<dyn Store> {
-        let options = format!("table={}&namespace={namespace}&connections=4", self.table);
-        store::open(&self.url(&options)).unwrap()
+        store::open(&self.store_url(namespace)).unwrap()
+    }
+
+    /// What other processes open a store on these tables by.
+    pub(crate) fn store_url(&self, namespace: &str) -> String {
+        self.url(&format!("table={}&namespace={namespace}&connections=4", self.table))
     }
 
     /// A store on a pool of the application's own, with so many connections, and the SQL that makes

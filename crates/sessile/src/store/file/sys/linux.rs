@@ -116,7 +116,8 @@ impl FileSystem {
     reason = "the field is signed on some architectures; the numbers have 32 bits"
 )]
 pub(super) fn file_system(dir: &OwnedFd) -> io::Result<FileSystem> {
-    Ok(FileSystem(u64::from(rustix::fs::fstatfs(dir)?.f_type as u32)))
+    let system = rustix::io::retry_on_intr(|| rustix::fs::fstatfs(dir))?;
+    Ok(FileSystem(u64::from(system.f_type as u32)))
 }
 
 /// A byte far behind any page: locks need no data there, and on this one all processes agree.

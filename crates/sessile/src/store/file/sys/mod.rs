@@ -238,7 +238,7 @@ impl Dir {
     /// All names in the directory that are UTF-8, in no order.
     pub(super) fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::Dir::read_from(&self.0)? {
+        for entry in retry(|| fs::Dir::read_from(&self.0))? {
             if let Ok(name) = entry?.file_name().to_str() {
                 names.push(name.to_owned());
             }

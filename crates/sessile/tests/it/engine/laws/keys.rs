@@ -252,6 +252,18 @@ pub(crate) async fn no_move_escapes_the_end_of_all_sessions(place: &Place) {
     assert!(server.sessions.list("ann", None, None).await.unwrap().devices.is_empty());
 }
 
+/// R40: one that was spared by another end of all sessions may move, and is looked for again.
+pub(crate) async fn a_move_past_the_list_is_found_by_the_next(place: &Place) {
+    let server = Server::with_keys(place, drawn("ab"));
+    server.signed_in("ann").await;
+    let mut moved = server.visit(&cookie('a')).await.session.record().unwrap();
+    moved.id = theirs().id_of(&key('c')).unwrap();
+    moved.login_began_at = Some(server.now() + secs(1));
+    server.store.appears_late(moved);
+    assert_eq!(server.sessions.revoke_all("ann", None).await.unwrap(), 2);
+    assert!(server.sessions.list("ann", None, None).await.unwrap().devices.is_empty());
+}
+
 pub(crate) async fn a_spared_session_may_still_move(place: &Place) {
     let server = Server::with_keys(place, drawn("abc"));
     server.signed_in("ann").await;

@@ -3,7 +3,7 @@
 use sessile::{ErrorKind, Login};
 
 use crate::engine::Place;
-use crate::engine::harness::{Server, kind_of, secs};
+use crate::engine::harness::{Server, Visit, kind_of, secs};
 
 // R28, R29, R36
 pub(crate) async fn login_gives_a_new_id_and_keeps_the_data(place: &Place) {
@@ -21,6 +21,36 @@ pub(crate) async fn login_gives_a_new_id_and_keeps_the_data(place: &Place) {
     assert!(session.authenticated_within(secs(1)));
     server.clock.advance(secs(2));
     assert!(!server.visit(&cookie).await.session.authenticated_within(secs(1)));
+}
+
+/// The lock was the old session's; the new one is nobody else's yet.
+pub(crate) async fn a_request_goes_on_after_a_committed_login(place: &Place) {
+    let server = Server::new(place);
+    let anonymous = server.write("", "basket", "apple").await;
+    let exchange = server.begin(&anonymous);
+    let session = exchange.handle().exclusive().await.unwrap();
+    session.login("ann").unwrap();
+    session.commit().await.unwrap();
+    session.insert("after", "kept").unwrap();
+    let visit = Visit { exchange, session: (*session).clone() };
+    let cookie = visit.finish().await.unwrap().expect("a login sets a cookie");
+    assert_eq!(server.visit(&cookie).await.session.keys(), ["after", "basket"]);
+}
+
+pub(crate) async fn going_up_after_a_committed_login_finds_the_new_session(place: &Place) {
+    let server = Server::new(place);
+    let anonymous = server.write("", "basket", "apple").await;
+    let Visit { exchange, session } = server.visit(&anonymous).await;
+    session.login("ann").unwrap();
+    session.commit().await.unwrap();
+    let held = session.exclusive().await.unwrap();
+    assert_eq!(held.owner().unwrap().as_str(), "ann");
+    held.rotate().unwrap();
+    held.commit().await.unwrap();
+    held.insert("after", "kept").unwrap();
+    let visit = Visit { exchange, session: (*held).clone() };
+    let cookie = visit.finish().await.unwrap().expect("a login sets a cookie");
+    assert_eq!(server.visit(&cookie).await.session.keys(), ["after", "basket"]);
 }
 
 pub(crate) async fn login_leaves_the_data_behind_when_asked(place: &Place) {
@@ -125,4 +155,17 @@ pub(crate) async fn a_login_that_began_before_revoke_all_is_refused(place: &Plac
     assert!(server.sessions.list("ann", None, None).await.unwrap().devices.is_empty());
     server.clock.advance(secs(1));
     server.signed_in("ann").await;
+}
+
+pub(crate) async fn a_login_whose_token_is_rotated_away_meanwhile_is_told_so(place: &Place) {
+    let server = Server::new(place);
+    let old = server.write("", "key", "value").await;
+    let (login, rotation) = (server.visit(&old).await, server.visit(&old).await);
+    login.session.login("ann").unwrap();
+    rotation.session.rotate().unwrap();
+    let new = rotation.finish().await.unwrap().unwrap();
+    assert_eq!(kind_of(login.finish().await), Some(ErrorKind::Superseded));
+    assert_eq!(server.owner(&new).await, None);
+    let devices = server.sessions.list("ann", None, None).await.unwrap().devices;
+    assert_eq!(devices, [], "the login took its record along");
 }
