@@ -8,3 +8,6 @@ pub mod coming_from {}
 
 #[doc = include_str!("../docs/operations.md")]
 pub mod operations {}
+
+#[doc = include_str!("../docs/stores.md")]
+pub mod stores {}

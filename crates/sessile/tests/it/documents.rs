@@ -173,7 +173,7 @@ fn is_number(text: &str, prefix: &str) -> bool {
 }
 
 /// What stands between backticks.
-fn named(cell: &str) -> Vec<String> {
+pub(crate) fn named(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
@@ -195,7 +195,7 @@ fn is_known_number(word: &str) -> bool {
 }
 
 /// Every Rust file of the library and of the command, with their tests.
-fn sources() -> Vec<String> {
+pub(crate) fn sources() -> Vec<String> {
     let mut sources = Vec::new();
     for folder in ["src", "tests", "../sessile-cli"] {
         add_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut sources);
@@ -217,7 +217,7 @@ fn add_sources(folder: &Path, sources: &mut Vec<String>) {
 /// The functions that run as tests, with the numbers that they bear: those marked so, the laws, which
 /// are stamped into tests for every store and are told by their argument, and the rows of the HTTP
 /// laws by what they give.
-fn tests_in(sources: &[String]) -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn tests_in(sources: &[String]) -> BTreeMap<String, BTreeSet<String>> {
     let mut tests = BTreeMap::<_, BTreeSet<_>>::new();
     for source in sources {
         let (mut is_marked, mut numbers) = (false, Vec::new());

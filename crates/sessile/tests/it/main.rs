@@ -29,6 +29,7 @@ mod seeds;
 mod sql;
 #[cfg(feature = "conformance")]
 mod stores;
+mod stores_page;
 mod tidy;
 #[cfg(feature = "axum")]
 mod web;

@@ -34,9 +34,8 @@ pub(super) async fn postgres(settings: &[&str]) -> Option<Own> {
     let mut words = vec!["-D".into(), data.clone(), "-k".into(), data, "-p".into()];
     words.extend([port.to_string(), "-h".into(), "127.0.0.1".into()]);
     words.extend(settings.iter().flat_map(|setting| ["-c".into(), (*setting).to_owned()]));
-    Some(Own { kind: Kind::Postgres, port, folder, program, words, user, process: None })
-        .map(Own::started)?
-        .await
+    let own = Own { kind: Kind::Postgres, port, folder, program, words, user, process: None };
+    Some(own.started().await)
 }
 
 /// A MariaDB server as it is by default, but for these options; `None` where the test is skipped.
@@ -59,9 +58,8 @@ pub(super) async fn mariadb(options: &[&str]) -> Option<Own> {
     words.extend([format!("--socket={}", at("socket")), format!("--pid-file={}", at("pid"))]);
     words.extend(["--skip-name-resolve".into(), format!("--init-file={}", at("first.sql"))]);
     words.extend(options.iter().map(ToString::to_string));
-    Some(Own { kind: Kind::MySql, port, folder, program, words, user, process: None })
-        .map(Own::started)?
-        .await
+    let own = Own { kind: Kind::MySql, port, folder, program, words, user, process: None };
+    Some(own.started().await)
 }
 
 impl Own {
@@ -74,9 +72,9 @@ impl Own {
         }
     }
 
-    async fn started(mut self) -> Option<Self> {
+    async fn started(mut self) -> Self {
         self.start().await;
-        Some(self)
+        self
     }
 
     /// Starts it, or starts it again on the same port and data, and waits until it answers.
