@@ -139,8 +139,7 @@ fn faults_of(call: &Call) -> Vec<Fault> {
     if call.writes() {
         faults.push(Fault::TakesNothing(call.clone()));
     }
-    // The kernel reads directories without a break, and never waits over a descriptor's flags.
-    if !matches!(call.name.as_str(), "getdents64" | "fcntl") {
+    if call.may_be_interrupted() {
         faults.push(Fault::Interrupted(call.clone()));
     }
     faults

@@ -43,7 +43,7 @@ impl Rival {
         let id = (operation.subject)(scene.cast);
         let durability = sessile::store::Durability::Process;
         match self {
-            Self::Saves => Deed::Save { id, stamp: scene.stamp(), bytes: 900, durability },
+            Self::Saves => Deed::save(id, scene.stamp(), 900, durability),
             Self::Deletes => Deed::Delete { id },
             Self::RevokesAll => Deed::Revoke { owner: ann() },
             Self::Sweeps => Deed::Sweep,

@@ -142,6 +142,15 @@ impl Call {
         }
     }
 
+    /// The kernel reads directories without a break, and never waits over a descriptor's flags.
+    pub(crate) fn may_be_interrupted(&self) -> bool {
+        match self.name.as_str() {
+            "getdents64" => false,
+            "fcntl" => self.arguments.contains("SETLK"),
+            _ => true,
+        }
+    }
+
     pub(crate) fn opens(&self) -> bool {
         matches!(self.name.as_str(), "openat" | "openat2")
     }
