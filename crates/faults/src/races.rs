@@ -1,4 +1,5 @@
-//! Two processes at once: one stands still after each of its calls, while another does all of its deed.
+//! Two processes at once: one stands still after each of its calls, while another does all of its
+//! deed.
 //!
 //! A stop is a delay that ends when it is told to: the race happens, rather than being made likely.
 

@@ -250,8 +250,8 @@ impl Scene {
         self.witness = None;
     }
 
-    /// Looks at every session and at the list of every owner, and gives who lives. Nobody else is at
-    /// work.
+    /// Looks at every session and at the list of every owner, and gives who lives. Nobody else is
+    /// at work.
     pub(crate) fn look(&mut self, row: &mut Row, promise: Promise) -> Vec<SessionId> {
         let mut live = Vec::new();
         for id in self.history.ids().collect::<Vec<_>>() {

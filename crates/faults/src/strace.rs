@@ -1,4 +1,5 @@
-//! strace, attached to a thread that waits for its order: what it counts is that order's calls alone.
+//! strace, attached to a thread that waits for its order: what it counts is that order's calls
+//! alone.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -7,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The calls of the store that change a disk, read it, or can be refused by it. A question mark makes
-/// strace forgive a name that this machine's kernel does not have.
+/// The calls of the store that change a disk, read it, or can be refused by it. A question mark
+/// makes strace forgive a name that this machine's kernel does not have.
 pub(crate) const CALLS: [&str; 21] = [
     "openat",
     "openat2",
