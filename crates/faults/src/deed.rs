@@ -35,6 +35,8 @@ pub(crate) enum Deed {
         stamp: Stamp,
         bytes: usize,
         durability: Durability,
+        /// Whether nobody else may be between a load and a save that are exclusive, too.
+        exclusive: bool,
     },
     Touch {
         id: SessionId,
@@ -61,6 +63,13 @@ pub(crate) enum Deed {
     List {
         owner: Owner,
     },
+}
+
+impl Deed {
+    /// A save that keeps nobody out.
+    pub(crate) fn save(id: SessionId, stamp: Stamp, bytes: usize, durability: Durability) -> Self {
+        Self::Save { id, stamp, bytes, durability, exclusive: false }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

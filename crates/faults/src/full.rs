@@ -97,7 +97,7 @@ impl Disk {
 
     fn save(&mut self, id: SessionId, bytes: usize, may: May, row: &mut Row) {
         let (stamp, durability) = (self.scene.stamp(), Durability::Process);
-        self.deed(Deed::Save { id, stamp, bytes, durability }, may, row);
+        self.deed(Deed::save(id, stamp, bytes, durability), may, row);
     }
 
     fn log_in(&mut self, old: SessionId, row: &mut Row) {

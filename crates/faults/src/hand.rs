@@ -47,8 +47,8 @@ impl Worker {
         Self::start(&["roam".into(), root, seed.to_string(), name.to_string()])
     }
 
-    /// A file that grows beyond its limit raises a signal. Ignored, as only a parent can arrange for
-    /// its child without unsafe code, it becomes an error of the write.
+    /// A file that grows beyond its limit raises a signal. Ignored, as only a parent can arrange
+    /// for its child without unsafe code, it becomes an error of the write.
     fn start(words: &[String]) -> Result<Self, String> {
         let own = std::env::current_exe().map_err(|why| format!("who am I? {why}"))?;
         let mut command = Command::new("sh");

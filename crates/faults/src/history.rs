@@ -1,7 +1,8 @@
 //! What the callers were told, and what may therefore be read. Pure.
 //!
-//! Every state bears a stamp that no other attempt to write has, so that a read names the attempt it
-//! came from. An attempt without an answer may have been carried out or not; an answered one binds.
+//! Every state bears a stamp that no other attempt to write has, so that a read names the attempt
+//! it came from. An attempt without an answer may have been carried out or not; an answered one
+//! binds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +23,8 @@ pub(crate) struct Event {
     pub(crate) answer: Option<(Answer, u64)>,
 }
 
-/// What is held against a read: answers given before an instant, to deeds that survive what happened.
+/// What is held against a read: answers given before an instant, to deeds that survive what
+/// happened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Promise {
     pub(crate) least: Durability,
@@ -195,8 +197,8 @@ impl History {
             let is_theirs = matches!(&event.order.deed, Deed::Revoke { owner } if owner == of);
             is_theirs && began_ms <= event.order.now_ms
         });
-        // Whoever was told that the login succeeded was told before or after its end, and then it is
-        // ended. One that nobody was told of opens nothing to anybody.
+        // Whoever was told that the login succeeded was told before or after its end, and then it
+        // is ended. One that nobody was told of opens nothing to anybody.
         let is_told = self.events_of(id).any(|event| is_birth(event, id));
         let there_ns = if is_told { 0 } else { self.there_ns(id) };
         catching.map(|event| End::of(event, promise, there_ns)).max().unwrap_or(End::Far)

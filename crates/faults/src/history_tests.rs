@@ -13,7 +13,7 @@ fn create(id: SessionId, stamp: Stamp, durability: Durability) -> Deed {
 }
 
 fn save(stamp: Stamp, durability: Durability) -> Deed {
-    Deed::Save { id: ONE, stamp, bytes: 1, durability }
+    Deed::save(ONE, stamp, 1, durability)
 }
 
 fn live(version: u64, stamp: Stamp) -> Sight {

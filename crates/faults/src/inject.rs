@@ -1,8 +1,8 @@
 //! Every call of every operation refused, cut short, or its process's last.
 //!
-//! strace counts the calls of one thread from the moment it is attached, which is after the store was
-//! opened and before the order is given: "the third `fdatasync`" is the operation's own third. What is
-//! injected was counted in a trace before.
+//! strace counts the calls of one thread from the moment it is attached, which is after the store
+//! was opened and before the order is given: "the third `fdatasync`" is the operation's own third.
+//! What is injected was counted in a trace before.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,8 +26,8 @@ pub(crate) enum Fault {
     TakesNothing(Call),
     /// The process is killed as it makes this call, which is not carried out.
     Killed(Call),
-    /// No file may grow beyond so many bytes: a write across the border is cut short there, truly, and
-    /// what is left of it is refused. (strace cannot cut a write short: it only claims to.)
+    /// No file may grow beyond so many bytes: a write across the border is cut short there, truly,
+    /// and what is left of it is refused. (strace cannot cut a write short: it only claims to.)
     CutShort(u64),
     /// These calls are refused from the first one on.
     AllRefused(&'static str, &'static str),
@@ -139,8 +139,7 @@ fn faults_of(call: &Call) -> Vec<Fault> {
     if call.writes() {
         faults.push(Fault::TakesNothing(call.clone()));
     }
-    // The kernel reads directories without a break, and never waits over a descriptor's flags.
-    if !matches!(call.name.as_str(), "getdents64" | "fcntl") {
+    if call.may_be_interrupted() {
         faults.push(Fault::Interrupted(call.clone()));
     }
     faults

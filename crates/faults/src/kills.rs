@@ -60,7 +60,9 @@ fn one_directory(root: &Path, seed: u64, row: &mut Row) -> Result<(), String> {
 fn check(scene: &mut Scene, row: &mut Row) {
     scene.forget_witness();
     scene.set_now(wall_ms());
-    scene.look(row, Promise::KILL);
+    for id in scene.look(row, Promise::KILL) {
+        scene.take_over(id, row);
+    }
     let swept = scene.ask(&Deed::Sweep);
     row.check(swept.err());
     scene.look(row, Promise::KILL);

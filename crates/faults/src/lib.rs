@@ -1,9 +1,9 @@
-//! Faults on the real store: errors and kills at every call, full disks, lost power; and, after each,
-//! whether what was acknowledged is there.
+//! Faults on the real store: errors and kills at every call, full disks, lost power; and, after
+//! each, whether what was acknowledged is there.
 //!
-//! `cargo xtask faults` runs this. It is both sides: the driver, and, started once more as `worker`,
-//! the processes that work on a directory of sessions until something happens to them. All of it needs
-//! Linux; elsewhere there is nothing in here.
+//! `cargo xtask faults` runs this. It is both sides: the driver, and, started once more as
+//! `worker`, the processes that work on a directory of sessions until something happens to them.
+//! All of it needs Linux; elsewhere there is nothing in here.
 #![cfg(target_os = "linux")]
 
 mod crew;

@@ -40,7 +40,7 @@ const fn operation(
     Operation { name, subject, deed }
 }
 
-pub(crate) const ALL: [Operation; 15] = [
+pub(crate) const ALL: [Operation; 16] = [
     operation(FIRST_OPENING, Cast::fresh, |_, _| Deed::Open),
     operation("create", Cast::fresh, |cast, [stamp, _]| Deed::Create {
         id: cast.fresh(),
@@ -76,6 +76,13 @@ pub(crate) const ALL: [Operation; 15] = [
     operation("final update that grows", Cast::main, |cast, stamps| {
         save(cast, stamps, 7_000, Durability::Final)
     }),
+    operation("exclusive update", Cast::main, |cast, [stamp, _]| Deed::Save {
+        id: cast.main(),
+        stamp,
+        bytes: 1_400,
+        durability: Durability::Process,
+        exclusive: true,
+    }),
     operation("touch", Cast::main, |cast, _| Deed::Touch { id: cast.main() }),
     operation("delete", Cast::main, |cast, _| Deed::Delete { id: cast.main() }),
     operation("revoke all", Cast::main, |_, _| Deed::Revoke { owner: ann() }),
@@ -85,5 +92,5 @@ pub(crate) const ALL: [Operation; 15] = [
 ];
 
 fn save(cast: Cast, stamps: [Stamp; 2], bytes: usize, durability: Durability) -> Deed {
-    Deed::Save { id: cast.main(), stamp: stamps[0], bytes, durability }
+    Deed::save(cast.main(), stamps[0], bytes, durability)
 }

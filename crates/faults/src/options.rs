@@ -12,8 +12,8 @@ use crate::scene::Fixture;
 use crate::worker;
 use crate::{full, kills, power, races};
 
-/// Injects faults into real processes at work on a directory of sessions, and checks after each that
-/// nothing acknowledged is lost.
+/// Injects faults into real processes at work on a directory of sessions, and checks after each
+/// that nothing acknowledged is lost.
 ///
 /// Prints a table: what was injected, what was looked at, what was wrong. Fails when anything was.
 #[derive(Parser)]

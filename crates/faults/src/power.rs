@@ -1,5 +1,5 @@
-//! The loss of power: an ext4 in a file, copied while processes write to it; the copy is mounted, which
-//! replays its journal, and holds what the disk would have held.
+//! The loss of power: an ext4 in a file, copied while processes write to it; the copy is mounted,
+//! which replays its journal, and holds what the disk would have held.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -65,9 +65,9 @@ fn one_directory(
 
 /// Copies the disk as it is at one instant, and gives that.
 ///
-/// The processes stand still meanwhile, or the copy would take its parts from different moments, which
-/// no loss of power does. What the kernel is writing by itself is waited for: two readings have to
-/// agree.
+/// The processes stand still meanwhile, or the copy would take its parts from different moments,
+/// which no loss of power does. What the kernel is writing by itself is waited for: two readings
+/// have to agree.
 fn copy(crew: &Crew, scratch: &Path) -> Result<(u64, std::path::PathBuf), Trouble> {
     crew.stop_all();
     let copied_ns = monotonic_ns();

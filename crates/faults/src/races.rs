@@ -1,4 +1,5 @@
-//! Two processes at once: one stands still after each of its calls, while another does all of its deed.
+//! Two processes at once: one stands still after each of its calls, while another does all of its
+//! deed.
 //!
 //! A stop is a delay that ends when it is told to: the race happens, rather than being made likely.
 
@@ -43,7 +44,7 @@ impl Rival {
         let id = (operation.subject)(scene.cast);
         let durability = sessile::store::Durability::Process;
         match self {
-            Self::Saves => Deed::Save { id, stamp: scene.stamp(), bytes: 900, durability },
+            Self::Saves => Deed::save(id, scene.stamp(), 900, durability),
             Self::Deletes => Deed::Delete { id },
             Self::RevokesAll => Deed::Revoke { owner: ann() },
             Self::Sweeps => Deed::Sweep,

@@ -1,4 +1,5 @@
-//! Records whose content follows from their stamp, so that a read tells a whole state from a mixture.
+//! Records whose content follows from their stamp, so that a read tells a whole state from a
+//! mixture.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -76,7 +76,7 @@ impl Roamer {
 
     fn save(&mut self, id: SessionId) -> Deed {
         let (stamp, bytes, durability) = (self.stamp(), self.bytes(), self.durability());
-        Deed::Save { id, stamp, bytes, durability }
+        Deed::Save { id, stamp, bytes, durability, exclusive: self.rng.u8(..6) == 0 }
     }
 
     fn login(&mut self, old: SessionId) -> Deed {

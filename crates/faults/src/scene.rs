@@ -115,7 +115,7 @@ fn furniture(cast: Cast) -> Vec<Deed> {
         owner,
         expired,
     };
-    let save = |id, stamp| Deed::Save { id, stamp, bytes: 1_500, durability };
+    let save = |id, stamp| Deed::save(id, stamp, 1_500, durability);
     vec![
         create(cast.main(), 1, Some(ann()), false),
         create(cast.second(), 2, Some(ann()), false),
@@ -250,8 +250,9 @@ impl Scene {
         self.witness = None;
     }
 
-    /// Looks at every session and at the list of every owner. Nobody else is at work.
-    pub(crate) fn look(&mut self, row: &mut Row, promise: Promise) {
+    /// Looks at every session and at the list of every owner, and gives who lives. Nobody else is
+    /// at work.
+    pub(crate) fn look(&mut self, row: &mut Row, promise: Promise) -> Vec<SessionId> {
         let mut live = Vec::new();
         for id in self.history.ids().collect::<Vec<_>>() {
             let seen = self.ask(&Deed::Look { id });
@@ -272,6 +273,18 @@ impl Scene {
                 other => row.check(Some(format!("no list of {owner}'s sessions: {other:?}"))),
             }
         }
+        live
+    }
+
+    /// Takes the exclusive lock of a session, and saves: whoever held it is gone.
+    pub(crate) fn take_over(&mut self, id: SessionId, row: &mut Row) {
+        let (stamp, durability) = (self.stamp(), Durability::Process);
+        let save = Deed::Save { id, stamp, bytes: 700, durability, exclusive: true };
+        let wrong = match self.ask(&save) {
+            Ok(Answer::Wrote { .. }) => None,
+            other => Some(format!("{id} cannot be taken over: {other:?}")),
+        };
+        row.check(wrong);
     }
 
     /// A session that can be read and that its owner cannot see, whoever was told of it or not.
@@ -289,7 +302,7 @@ impl Scene {
         let owner = Some(ann());
         let steps = [
             Deed::Create { id, stamp: first, bytes: 900, durability, owner, expired: false },
-            Deed::Save { id, stamp: second, bytes: 5_000, durability },
+            Deed::save(id, second, 5_000, durability),
             Deed::Delete { id },
         ];
         for (at, deed) in steps.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! strace, attached to a thread that waits for its order: what it counts is that order's calls alone.
+//! strace, attached to a thread that waits for its order: what it counts is that order's calls
+//! alone.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -7,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The calls of the store that change a disk, read it, or can be refused by it. A question mark makes
-/// strace forgive a name that this machine's kernel does not have.
+/// The calls of the store that change a disk, read it, or can be refused by it. A question mark
+/// makes strace forgive a name that this machine's kernel does not have.
 pub(crate) const CALLS: [&str; 21] = [
     "openat",
     "openat2",
@@ -139,6 +140,15 @@ impl Call {
             "mkdirat" | "linkat" | "renameat" | "renameat2" => true,
             // Space is taken late where blocks are allocated late.
             _ => self.writes() || self.syncs() || self.arguments.contains("O_CREAT"),
+        }
+    }
+
+    /// The kernel reads directories without a break, and never waits over a descriptor's flags.
+    pub(crate) fn may_be_interrupted(&self) -> bool {
+        match self.name.as_str() {
+            "getdents64" => false,
+            "fcntl" => self.arguments.contains("SETLK"),
+            _ => true,
         }
     }
 

@@ -17,6 +17,10 @@ use crate::roam::Roamer;
 /// More sessions than any part makes.
 const MANY: usize = 100_000;
 
+/// Longer than any other holds the lock, if only its death frees it.
+const ALONE: Access =
+    Access::Exclusive { wait: Duration::from_secs(20), hold: Duration::from_secs(60) };
+
 /// How often a login tries again to mark a session that others write to.
 const MARKS_MAX: usize = 100;
 
@@ -150,9 +154,10 @@ async fn perform(store: &FileStore, order: &Order) -> Result<Answer> {
             belong(&mut record, owner);
             Ok(created(store.create(&record, durability).await?))
         }
-        Deed::Save { id, stamp, bytes, durability } => {
+        Deed::Save { id, stamp, bytes, durability, exclusive } => {
+            let access = if exclusive { ALONE } else { Access::Write };
             let next = |record: &Record| records::next(record, stamp, bytes);
-            save(store, id, order, durability, next).await
+            save(store, id, order, access, durability, next).await
         }
         Deed::Touch { id } => touch(store, id, order).await,
         Deed::Login { old, new, stamp, mark, owner } => {
@@ -205,10 +210,11 @@ async fn save(
     store: &FileStore,
     id: SessionId,
     order: &Order,
+    access: Access,
     durability: Durability,
     next: impl Fn(&Record) -> Record,
 ) -> Result<Answer> {
-    let loaded = store.load(id, records::at(order.now_ms), Access::Write).await?;
+    let loaded = store.load(id, records::at(order.now_ms), access).await?;
     let Some(Loaded { record, mut ticket }) = loaded.filter(|it| !it.record.superseded) else {
         return Ok(Answer::Gone);
     };
@@ -237,7 +243,7 @@ async fn put_mark(
 ) -> Result<Answer> {
     let mark = |record: &Record| records::mark(record, stamp);
     for _ in 0..MARKS_MAX {
-        match save(store, old, order, Durability::Final, mark).await? {
+        match save(store, old, order, Access::Write, Durability::Final, mark).await? {
             Answer::Refused => {}
             Answer::Wrote { version } => return Ok(Answer::LoggedIn { marked: Some(version) }),
             _ => return Ok(Answer::LoggedIn { marked: None }),

@@ -7,11 +7,12 @@ use crate::shell::{Outcome, capture, cargo, root, run};
 const HELP: &str = "\
 usage: cargo xtask evidence [options]
 
-Counts what speaks for the promises, and says how: laws by stores, historic assertions, requirements,
-crash states, model states, injected faults, mutants. Fails when one of them does.
+Counts what speaks for the promises, and says how: laws by stores, historic assertions,
+requirements, crash states, model states, injected faults, mutants. Fails when one of them does.
 
   --all-faults  inject every fault, for ten minutes, rather than a few of each kind
-  --mutants     run the command that CONTRIBUTING.md names, for hours, rather than read the last result
+  --mutants     run the command that CONTRIBUTING.md names, for hours, rather than read the last
+                result
 ";
 
 /// What may be asked for.

@@ -47,7 +47,8 @@ pub(super) fn requirements(printed: &str) -> Result<String, String> {
     Ok(format!("{kept} of {all} kept ({})", each(&answers)))
 }
 
-/// The counts of a line like `seeds.md: {"kept, by a law": 5, "open": 1}`, by the answer's first words.
+/// The counts of a line like `seeds.md: {"kept, by a law": 5, "open": 1}`, by the answer's first
+/// words.
 fn answers(printed: &str, name: &str) -> Result<BTreeMap<String, u64>, String> {
     let rest = after(printed, name).ok_or_else(|| format!("nobody printed {name:?}"))?;
     let mut answers = BTreeMap::new();
@@ -155,8 +156,8 @@ mod tests {
 
     #[test]
     fn answers_are_added_up_by_their_first_words() {
-        let printed = "test documents::a ... seeds.md: {\"changed, by a law\": 2, \"kept, by a law\": \
-                       5, \"kept, own test\": 7, \"open\": 1}\nok\n\
+        let printed = "test documents::a ... seeds.md: {\"changed, by a law\": 2, \
+                       \"kept, by a law\": 5, \"kept, own test\": 7, \"open\": 1}\nok\n\
                        threat_model.md: {\"kept, own test\": 3, \"open\": 2}\n";
         assert_eq!(seeds(printed).unwrap(), "14 of 15 covered (changed 2, kept 12, open 1)");
         assert_eq!(requirements(printed).unwrap(), "3 of 5 kept (kept 3, open 2)");
