@@ -1,9 +1,11 @@
 //! Keys that are not ours: drawn by the application, or of another system's sessions.
 
+use std::num::NonZeroU32;
 use std::sync::Mutex;
 
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sessile::store::Durability;
-use sessile::{ErrorKind, Keys, Token};
+use sessile::{Client, Config, ErrorKind, Keys, Token};
 
 use crate::engine::Place;
 use crate::engine::harness::{Server, kind_of, secs};
@@ -294,4 +296,56 @@ pub(crate) async fn a_step_up_with_a_drawn_key_moves_the_session(place: &Place) 
     assert!(session.authenticated_within(secs(1)));
     assert_eq!(session.record().unwrap().level, 3);
     assert_eq!(server.owner(&cookie('a')).await, None);
+}
+
+// R26
+pub(crate) async fn a_drawn_key_is_not_moved_over_plain_http(place: &Place) {
+    let server = Server::with_keys(place, drawn("ab"));
+    server.write("", "key", "value").await;
+    let pairs = [("cookie", cookie('a')), ("host", "shop.example".to_owned())];
+    let headers = pairs.map(|(name, value)| {
+        (HeaderName::from_static(name), HeaderValue::from_str(&value).unwrap())
+    });
+    let client = Client::default().with_tls(Some(false));
+    let exchange = server.sessions.begin(&HeaderMap::from_iter(headers), client);
+    exchange.handle().session().await.unwrap().rotate().unwrap();
+    let mut answer = HeaderMap::new();
+    let committed = exchange.finish(StatusCode::OK, &mut answer).await;
+    assert_eq!(kind_of(committed), Some(ErrorKind::PlainHttp));
+    assert!(!answer.contains_key("set-cookie"));
+    assert_eq!(server.read(&cookie('a'), "key").await.as_deref(), Some("value"));
+}
+
+// R67
+pub(crate) async fn taking_sessions_over_is_no_flood(place: &Place) {
+    let change = |config: &mut Config| config.anonymous_per_minute = NonZeroU32::new(1);
+    let server = Server::built(place, change, |builder| builder.keys(theirs()));
+    for letter in ['a', 'b', 'c'] {
+        let session = server.sessions.take_over(&key(letter)).unwrap();
+        session.insert("basket", "apple").unwrap();
+        session.commit().await.unwrap();
+    }
+    server.write("", "basket", "the one of this minute").await;
+}
+
+// R40
+pub(crate) async fn nothing_moved_or_taken_over_escapes_the_end_of_everybody(place: &Place) {
+    let server = Server::with_keys(place, drawn("abcdef"));
+    server.signed_in("ann").await;
+    let rotation = server.visit(&cookie('a')).await;
+    rotation.session.rotate().unwrap();
+    let taken_over = server.sessions.take_over(&key('x')).unwrap();
+    taken_over.login("bob").unwrap();
+    server.clock.advance(secs(1));
+    assert_eq!(server.sessions.revoke_everybody().await.unwrap(), 1);
+    assert_eq!(kind_of(rotation.finish().await), Some(ErrorKind::Ended));
+    assert_eq!(kind_of(taken_over.commit().await), Some(ErrorKind::Ended));
+    for owner in ["ann", "bob"] {
+        assert_eq!(server.sessions.list(owner, None, None).await.unwrap().devices, []);
+    }
+    server.clock.advance(secs(1));
+    let again = server.sessions.take_over(&key('y')).unwrap();
+    again.login("bob").unwrap();
+    again.commit().await.unwrap();
+    assert_eq!(server.owner(&cookie('y')).await.as_deref(), Some("bob"));
 }
