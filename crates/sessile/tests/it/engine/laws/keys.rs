@@ -63,7 +63,7 @@ pub(crate) async fn a_drawn_key_of_the_wrong_form_begins_no_session(place: &Plac
     let server = Server::with_keys(place, theirs().drawn_by(|| Ok("hunter2".into())));
     let visit = server.visit("").await;
     visit.session.insert("key", "value").unwrap();
-    let (committed, set) = visit.finish_with(http::StatusCode::OK).await;
+    let (committed, set) = visit.finish_with(StatusCode::OK).await;
     let error = committed.unwrap_err();
     assert_eq!((error.kind(), set), (ErrorKind::Key, None));
     assert!(!format!("{error} {error:?}").contains("hunter2"));
@@ -80,7 +80,7 @@ pub(crate) async fn a_taken_key_is_drawn_again_and_not_for_ever(place: &Place) {
     let visit = server.visit("").await;
     visit.session.login("eve").unwrap();
     visit.session.insert("key", "fourth").unwrap();
-    let (committed, set) = visit.finish_with(http::StatusCode::OK).await;
+    let (committed, set) = visit.finish_with(StatusCode::OK).await;
     assert_eq!((kind_of(committed), set), (Some(ErrorKind::Key), None));
     assert_eq!(server.store.calls() - calls, 8, "it is drawn so often and no more");
     for (letter, value) in [('a', "first"), ('b', "second"), ('z', "third")] {
@@ -185,7 +185,7 @@ pub(crate) async fn a_rotation_of_a_drawn_key_moves_the_session(place: &Place) {
     let late = server.visit(&cookie('a')).await;
     assert!(late.session.owner().is_none() && !late.session.has_ended());
     late.session.insert("late", "refused").unwrap();
-    let (committed, set) = late.finish_with(http::StatusCode::OK).await;
+    let (committed, set) = late.finish_with(StatusCode::OK).await;
     assert_eq!((kind_of(committed), set), (Some(ErrorKind::Ended), None));
     server.clock.advance(secs(60));
     assert!(server.visit(&cookie('a')).await.session.has_ended());
@@ -216,7 +216,7 @@ pub(crate) async fn of_two_moves_of_one_session_one_succeeds(place: &Place) {
     one.session.rotate().unwrap();
     two.session.rotate().unwrap();
     assert_eq!(one.finish().await.unwrap(), Some(cookie('b')));
-    let (committed, set) = two.finish_with(http::StatusCode::OK).await;
+    let (committed, set) = two.finish_with(StatusCode::OK).await;
     assert_eq!((kind_of(committed), set), (Some(ErrorKind::Ended), None));
     assert_eq!(server.id(&cookie('c')).await, None, "the second leaves nothing behind");
     assert_eq!(server.sessions.list("ann", None, None).await.unwrap().devices.len(), 1);
@@ -231,7 +231,7 @@ pub(crate) async fn a_session_that_ended_does_not_move(place: &Place) {
     moving.session.rotate().unwrap();
     leaving.session.invalidate().unwrap();
     leaving.finish().await.unwrap();
-    let (committed, set) = moving.finish_with(http::StatusCode::OK).await;
+    let (committed, set) = moving.finish_with(StatusCode::OK).await;
     assert_eq!((kind_of(committed), set), (Some(ErrorKind::Ended), None));
     assert_eq!((server.id(&cookie('a')).await, server.id(&cookie('b')).await), (None, None));
 }
@@ -248,7 +248,7 @@ pub(crate) async fn no_move_escapes_the_end_of_all_sessions(place: &Place) {
     server.clock.advance(secs(1));
     let visit = server.visit(&cookie('a')).await;
     visit.session.rotate().unwrap();
-    let (committed, set) = visit.finish_with(http::StatusCode::OK).await;
+    let (committed, set) = visit.finish_with(StatusCode::OK).await;
     assert_eq!((kind_of(committed), set), (Some(ErrorKind::Ended), None));
     assert_eq!(server.sessions.revoke_all("ann", None).await.unwrap(), 1);
     assert!(server.sessions.list("ann", None, None).await.unwrap().devices.is_empty());
