@@ -278,7 +278,8 @@ impl Session {
     /// another one, and costs no store access.
     ///
     /// It belongs to the session as it was loaded or last committed: the login that this request
-    /// still asks for is not in it. It survives one rotation, and no login, step-up or lowering.
+    /// still asks for is not in it. It survives one rotation, and no login, step-up or lowering; where
+    /// the application draws the keys, no rotation either.
     #[doc(alias = "csrf_token")]
     pub fn form_token(&self) -> Result<Option<String>> {
         self.slot.with_record(form::token).transpose()

@@ -96,7 +96,8 @@ impl Engine {
     // A new session
 
     async fn create(&self, mut work: Work, login: Option<&Login>) -> Result<Settled> {
-        if login.is_none() {
+        // One that is taken over is no passer-by's: the application brings it.
+        if login.is_none() && work.key.is_none() {
             self.admit_to_nobodys()?;
         }
         let data = work.edited.take().unwrap_or_default();
@@ -245,7 +246,7 @@ impl Engine {
     }
 
     /// Refuses to send a token where others read along, and the browser would not take it.
-    fn check_line(&self, visitor: &Visitor) -> Result<()> {
+    pub(super) fn check_line(&self, visitor: &Visitor) -> Result<()> {
         if !self.is_overheard(visitor) {
             return Ok(());
         }

@@ -51,6 +51,7 @@ impl Engine {
         live: Live,
         ticket: &mut Ticket,
     ) -> Result<Settled> {
+        self.check_line(&work.visitor)?;
         let data = work.edited.take().unwrap_or_else(|| live.record.data.clone());
         let replaced = live.record.id;
         let (token, fresh) = self.with_hash(self.new_token()?);

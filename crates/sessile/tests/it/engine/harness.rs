@@ -42,7 +42,7 @@ impl Server {
         Self::built(place, |_| {}, |builder| builder.keys(keys))
     }
 
-    fn built(
+    pub(crate) fn built(
         place: &Place,
         change: impl FnOnce(&mut Config),
         build: impl FnOnce(SessionsBuilder) -> SessionsBuilder,

@@ -262,6 +262,9 @@ engine_laws! {
     a_move_past_the_list_is_found_by_the_next
     a_spared_session_may_still_move
     a_step_up_with_a_drawn_key_moves_the_session
+    a_drawn_key_is_not_moved_over_plain_http
+    taking_sessions_over_is_no_flood
+    nothing_moved_or_taken_over_escapes_the_end_of_everybody
     devices_are_listed_with_the_current_one_marked
     revoking_needs_the_right_owner
     revoke_all_spares_the_exception

@@ -1,9 +1,11 @@
 //! Keys that are not ours: drawn by the application, or of another system's sessions.
 
+use std::num::NonZeroU32;
 use std::sync::Mutex;
 
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sessile::store::Durability;
-use sessile::{ErrorKind, Keys, Token};
+use sessile::{Client, Config, ErrorKind, Keys, Token};
 
 use crate::engine::Place;
 use crate::engine::harness::{Server, kind_of, secs};
@@ -61,7 +63,7 @@ pub(crate) async fn a_drawn_key_of_the_wrong_form_begins_no_session(place: &Plac
     let server = Server::with_keys(place, theirs().drawn_by(|| Ok("hunter2".into())));
     let visit = server.visit("").await;
     visit.session.insert("key", "value").unwrap();
-    let (committed, set) = visit.finish_with(http::StatusCode::OK).await;
+    let (committed, set) = visit.finish_with(StatusCode::OK).await;
     let error = committed.unwrap_err();
     assert_eq!((error.kind(), set), (ErrorKind::Key, None));
     assert!(!format!("{error} {error:?}").contains("hunter2"));
@@ -78,7 +80,7 @@ pub(crate) async fn a_taken_key_is_drawn_again_and_not_for_ever(place: &Place) {
     let visit = server.visit("").await;
     visit.session.login("eve").unwrap();
     visit.session.insert("key", "fourth").unwrap();
-    let (committed, set) = visit.finish_with(http::StatusCode::OK).await;
+    let (committed, set) = visit.finish_with(StatusCode::OK).await;
     assert_eq!((kind_of(committed), set), (Some(ErrorKind::Key), None));
     assert_eq!(server.store.calls() - calls, 8, "it is drawn so often and no more");
     for (letter, value) in [('a', "first"), ('b', "second"), ('z', "third")] {
@@ -183,7 +185,7 @@ pub(crate) async fn a_rotation_of_a_drawn_key_moves_the_session(place: &Place) {
     let late = server.visit(&cookie('a')).await;
     assert!(late.session.owner().is_none() && !late.session.has_ended());
     late.session.insert("late", "refused").unwrap();
-    let (committed, set) = late.finish_with(http::StatusCode::OK).await;
+    let (committed, set) = late.finish_with(StatusCode::OK).await;
     assert_eq!((kind_of(committed), set), (Some(ErrorKind::Ended), None));
     server.clock.advance(secs(60));
     assert!(server.visit(&cookie('a')).await.session.has_ended());
@@ -214,7 +216,7 @@ pub(crate) async fn of_two_moves_of_one_session_one_succeeds(place: &Place) {
     one.session.rotate().unwrap();
     two.session.rotate().unwrap();
     assert_eq!(one.finish().await.unwrap(), Some(cookie('b')));
-    let (committed, set) = two.finish_with(http::StatusCode::OK).await;
+    let (committed, set) = two.finish_with(StatusCode::OK).await;
     assert_eq!((kind_of(committed), set), (Some(ErrorKind::Ended), None));
     assert_eq!(server.id(&cookie('c')).await, None, "the second leaves nothing behind");
     assert_eq!(server.sessions.list("ann", None, None).await.unwrap().devices.len(), 1);
@@ -229,7 +231,7 @@ pub(crate) async fn a_session_that_ended_does_not_move(place: &Place) {
     moving.session.rotate().unwrap();
     leaving.session.invalidate().unwrap();
     leaving.finish().await.unwrap();
-    let (committed, set) = moving.finish_with(http::StatusCode::OK).await;
+    let (committed, set) = moving.finish_with(StatusCode::OK).await;
     assert_eq!((kind_of(committed), set), (Some(ErrorKind::Ended), None));
     assert_eq!((server.id(&cookie('a')).await, server.id(&cookie('b')).await), (None, None));
 }
@@ -246,7 +248,7 @@ pub(crate) async fn no_move_escapes_the_end_of_all_sessions(place: &Place) {
     server.clock.advance(secs(1));
     let visit = server.visit(&cookie('a')).await;
     visit.session.rotate().unwrap();
-    let (committed, set) = visit.finish_with(http::StatusCode::OK).await;
+    let (committed, set) = visit.finish_with(StatusCode::OK).await;
     assert_eq!((kind_of(committed), set), (Some(ErrorKind::Ended), None));
     assert_eq!(server.sessions.revoke_all("ann", None).await.unwrap(), 1);
     assert!(server.sessions.list("ann", None, None).await.unwrap().devices.is_empty());
@@ -294,4 +296,56 @@ pub(crate) async fn a_step_up_with_a_drawn_key_moves_the_session(place: &Place) 
     assert!(session.authenticated_within(secs(1)));
     assert_eq!(session.record().unwrap().level, 3);
     assert_eq!(server.owner(&cookie('a')).await, None);
+}
+
+// R26
+pub(crate) async fn a_drawn_key_is_not_moved_over_plain_http(place: &Place) {
+    let server = Server::with_keys(place, drawn("ab"));
+    server.write("", "key", "value").await;
+    let pairs = [("cookie", cookie('a')), ("host", "shop.example".to_owned())];
+    let headers = pairs.map(|(name, value)| {
+        (HeaderName::from_static(name), HeaderValue::from_str(&value).unwrap())
+    });
+    let client = Client::default().with_tls(Some(false));
+    let exchange = server.sessions.begin(&HeaderMap::from_iter(headers), client);
+    exchange.handle().session().await.unwrap().rotate().unwrap();
+    let mut answer = HeaderMap::new();
+    let committed = exchange.finish(StatusCode::OK, &mut answer).await;
+    assert_eq!(kind_of(committed), Some(ErrorKind::PlainHttp));
+    assert!(!answer.contains_key("set-cookie"));
+    assert_eq!(server.read(&cookie('a'), "key").await.as_deref(), Some("value"));
+}
+
+// R67
+pub(crate) async fn taking_sessions_over_is_no_flood(place: &Place) {
+    let change = |config: &mut Config| config.anonymous_per_minute = NonZeroU32::new(1);
+    let server = Server::built(place, change, |builder| builder.keys(theirs()));
+    for letter in ['a', 'b', 'c'] {
+        let session = server.sessions.take_over(&key(letter)).unwrap();
+        session.insert("basket", "apple").unwrap();
+        session.commit().await.unwrap();
+    }
+    server.write("", "basket", "the one of this minute").await;
+}
+
+// R40
+pub(crate) async fn nothing_moved_or_taken_over_escapes_the_end_of_everybody(place: &Place) {
+    let server = Server::with_keys(place, drawn("abcdef"));
+    server.signed_in("ann").await;
+    let rotation = server.visit(&cookie('a')).await;
+    rotation.session.rotate().unwrap();
+    let taken_over = server.sessions.take_over(&key('x')).unwrap();
+    taken_over.login("bob").unwrap();
+    server.clock.advance(secs(1));
+    assert_eq!(server.sessions.revoke_everybody().await.unwrap(), 1);
+    assert_eq!(kind_of(rotation.finish().await), Some(ErrorKind::Ended));
+    assert_eq!(kind_of(taken_over.commit().await), Some(ErrorKind::Ended));
+    for owner in ["ann", "bob"] {
+        assert_eq!(server.sessions.list(owner, None, None).await.unwrap().devices, []);
+    }
+    server.clock.advance(secs(1));
+    let again = server.sessions.take_over(&key('y')).unwrap();
+    again.login("bob").unwrap();
+    again.commit().await.unwrap();
+    assert_eq!(server.owner(&cookie('y')).await.as_deref(), Some("bob"));
 }

@@ -139,7 +139,7 @@ fn request(server: &Server, cookie: &str, agent: &str, host: &str, tls: Option<b
     let pairs = pairs.map(|(name, value)| {
         (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
     });
-    server.sessions.begin(&HeaderMap::from_iter(pairs), Client::default().with_tls(tls))
+    server.sessions.begin(&pairs.collect(), Client::default().with_tls(tls))
 }
 
 async fn id_by(server: &Server, cookie: &str, agent: &str) -> Option<SessionId> {
@@ -217,7 +217,7 @@ pub(crate) async fn a_session_over_plain_http_goes_on_without_a_new_cookie(place
         let mut headers = HeaderMap::new();
         let committed = exchange.finish(StatusCode::OK, &mut headers).await;
         assert_eq!(kind_of(committed), refused);
-        let token = headers.get("set-cookie").map(|value| pair_of(value));
+        let token = headers.get("set-cookie").map(pair_of);
         assert!(token.is_none_or(|pair| pair.ends_with('=')), "a token goes out");
     }
     assert_eq!(server.id(&cookie).await, None, "a logout is a logout");
