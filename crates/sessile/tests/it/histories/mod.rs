@@ -1,11 +1,12 @@
-//! Random histories of a store: every operation, in any order, under a clock that steps forth and back.
+//! Random histories of a store: every operation, in any order, under a clock that steps forth and
+//! back.
 //!
 //! A plain map says what each operation must answer ([`model`]); memory and files are held to it in
-//! every run. The same histories then run on every store there is, side by side, and their answers are
-//! compared one by one.
+//! every run. The same histories then run on every store there is, side by side, and their answers
+//! are compared one by one.
 //!
-//! The seed of a history that failed is written to `tests/proptest-regressions/histories/mod.txt`, is
-//! committed with the mend, and is tried first from then on.
+//! The seed of a history that failed is written to `tests/proptest-regressions/histories/mod.txt`,
+//! is committed with the mend, and is tried first from then on.
 
 mod model;
 mod operation;

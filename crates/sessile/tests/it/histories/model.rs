@@ -10,8 +10,8 @@ use sessile::{Data, ErrorKind, Owner, Record, SecretHash, SessionId};
 use super::operation::{Began, Fill, Life, Operation};
 use super::player::{Answer, Call, LOCK};
 
-/// The clock stays within this of where it began. Owners without sessions are forgotten after a day by
-/// stores that say so, and then their "not before" with them.
+/// The clock stays within this of where it began. Owners without sessions are forgotten after a day
+/// by stores that say so, and then their "not before" with them.
 const CLOCK_RANGE: Duration = Duration::from_secs(20 * 60 * 60);
 
 #[derive(Clone, Debug)]
@@ -37,8 +37,8 @@ struct Known {
     record: Record,
     /// What was loaded last, which is what a save begins with.
     loaded: Record,
-    /// Whether a sweep may have removed it: stores may leave what expired recently. A clock that steps
-    /// back brings it back, or does not.
+    /// Whether a sweep may have removed it: stores may leave what expired recently. A clock that
+    /// steps back brings it back, or does not.
     swept: bool,
 }
 
@@ -85,12 +85,12 @@ impl Model {
 
     /// An answer without what is left to each store:
     ///
-    /// - which of the expired a sweep removes, and so whether the deletion of an expired session finds
-    ///   one, and how many of an owner's it counts;
-    /// - whether a session is back that a sweep may have removed, when the clock steps back behind its
-    ///   deadline;
-    /// - which of two reasons it gives: a create may find its ID taken and its login revoked, a load for
-    ///   the lock the session ended and locked.
+    /// - which of the expired a sweep removes, and so whether the deletion of an expired session
+    ///   finds one, and how many of an owner's it counts;
+    /// - whether a session is back that a sweep may have removed, when the clock steps back behind
+    ///   its deadline;
+    /// - which of two reasons it gives: a create may find its ID taken and its login revoked, a
+    ///   load for the lock the session ended and locked.
     pub(super) fn normalised(&self, answer: Answer) -> Answer {
         match (&self.call, answer) {
             (call, Answer::Failed(kind)) if !self.finds_ended_and_locked(call) => {
