@@ -22,7 +22,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use self::model::Model;
 use self::operation::Operation;
 use self::player::Stage;
-use crate::engine::{Place, memory, places};
+use crate::engine::{places, plain_places};
 
 /// What drives the histories: the model, and what may come next.
 struct Histories;
@@ -53,12 +53,7 @@ impl StateMachineTest for AsTheModel {
     type Reference = Histories;
 
     fn init_test(_: &Model) -> Stage {
-        Stage::new(|| {
-            let mut places: Vec<(&str, Place)> = vec![("memory", memory())];
-            #[cfg(feature = "file")]
-            places.push(("files", crate::engine::files()));
-            places
-        })
+        Stage::new(plain_places)
     }
 
     fn apply(mut stage: Stage, model: &Model, _: Operation) -> Stage {
