@@ -1,6 +1,7 @@
 //! `sessile`: the demo, and what operators do to a session store.
 
 mod admin;
+mod move_house;
 mod sweep;
 
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ enum Command {
     Sweep(sweep::Options),
     #[command(flatten)]
     Admin(admin::Command),
+    /// Move every session from one store to another, while the application runs on both or on none
+    Move(move_house::Options),
 }
 
 fn main() -> ExitCode {
@@ -30,5 +33,6 @@ fn main() -> ExitCode {
         Command::Demo(options) => sessile_demo::run(&options),
         Command::Sweep(options) => sweep::run(&options),
         Command::Admin(command) => admin::run(&command),
+        Command::Move(options) => move_house::run(&options),
     }
 }

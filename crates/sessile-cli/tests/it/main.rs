@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
-use sessile::store::{Durability, FileStore, Store};
+use sessile::store::{Access, Durability, FileStore, Scope, Store, open};
 use sessile::{Record, SecretHash, SessionId};
 
 fn sessile(arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -99,6 +99,66 @@ fn a_sweep_of_a_database_that_is_not_there_makes_none() {
     let (code, _, err) = sessile(&["sweep", "--store", &format!("sqlite://{}", missing.display())]);
     assert!(code == Some(2) && err.contains("there is no database"), "{err}");
     assert!(!missing.exists());
+}
+
+#[cfg(feature = "all-stores")]
+#[tokio::test]
+async fn a_move_carries_every_session_and_says_how_many() {
+    let directory = tempfile::tempdir().unwrap();
+    let (files, database) = (directory.path().join("sessions"), directory.path().join("app.db"));
+    store_with_expired(&files, 3).await;
+    std::fs::File::create(&database).unwrap();
+    let (from, to) = (url(&files), format!("sqlite://{}", database.display()));
+    for said in ["1 moved, 0 ended meanwhile, 0 stayed, 0 unreadable in ", "0 moved, "] {
+        let (code, out, err) = sessile(&["move", "--from", &from, "--to", &to]);
+        assert_eq!((code, &*err), (Some(0), ""), "{err}");
+        assert!(
+            out.starts_with(said) && out.ends_with("nothing is left in the old store\n"),
+            "{out}"
+        );
+    }
+    let (id, now) = (SessionId::from_bytes([0; 16]), SystemTime::now());
+    let (old, new) = (open(&from).unwrap(), open(&to).unwrap());
+    assert!(new.load(id, now, Access::Read).await.unwrap().is_some());
+    assert_eq!(old.list(Scope::All, now, None, 9).await.unwrap().sessions, []);
+}
+
+#[tokio::test]
+async fn a_move_leaves_what_is_held_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+    store_with_expired(&from, 0).await;
+    let store = FileStore::open(&from).unwrap();
+    let (id, now, hour) =
+        (SessionId::from_bytes([0; 16]), SystemTime::now(), Duration::from_secs(3600));
+    let access = Access::Exclusive { wait: hour, hold: hour };
+    let held = store.load(id, now, access).await.unwrap().unwrap();
+    let words = ["move", "--from", &url(&from), "--to", &url(&to)];
+    let (code, out, err) = sessile(&words);
+    assert_eq!(code, Some(3), "{err}");
+    assert!(out.starts_with("0 moved") && err.contains("1 are held exclusively; run this again"));
+    drop(held);
+    assert_eq!(sessile(&words).0, Some(0));
+}
+
+#[test]
+fn a_move_that_cannot_work_is_refused_with_the_mend() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = url(&directory.path().join("missing"));
+    let there = url(directory.path());
+    let elsewhere = format!("{there}/other?namespace=other");
+    for (from, to, said) in [
+        (&missing, &there, "there is no directory"),
+        (&there, &there, "one and the same store"),
+        (&there, &elsewhere, "open both with one"),
+        (&there, &"sessions".to_owned(), "write file:///"),
+    ] {
+        let (code, _, err) = sessile(&["move", "--from", from, "--to", to]);
+        assert_eq!(code, Some(2), "{err}");
+        assert!(err.contains(said), "{err}");
+    }
+    let (code, _, err) = sessile(&["move", "--from", &there, "--to", &missing, "--after", "x"]);
+    assert_eq!(code, Some(2), "{err}");
 }
 
 #[test]

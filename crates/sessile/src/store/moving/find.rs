@@ -79,16 +79,26 @@ impl Migrating {
     /// What is still arriving there never left the old store, or was ended after it did. It is removed,
     /// so that nobody who saw the mark lets it in after others found it gone.
     async fn not_in_old(&self, id: SessionId, now: SystemTime) -> Result<Look> {
-        match self.new.load(id, now, Access::Read).await? {
-            None => return Ok(Look::Nowhere),
-            Some(seen) if !marks::is_mark(&seen.record) => return Ok(Look::Again),
-            Some(_) => {}
+        if let Some(look) = self.not_arriving(id, now).await? {
+            return Ok(look);
         }
         // At the epoch nothing is expired yet: a clock that is ahead of others removes nothing.
         if self.old.load(id, UNIX_EPOCH, Access::Read).await?.is_none() {
+            if let Some(look) = self.not_arriving(id, now).await? {
+                return Ok(look);
+            }
             self.new.delete(id, Durability::Process).await?;
         }
         Ok(Look::Nowhere)
+    }
+
+    /// What the new store says, unless it is that something is arriving.
+    async fn not_arriving(&self, id: SessionId, now: SystemTime) -> Result<Option<Look>> {
+        Ok(match self.new.load(id, now, Access::Read).await? {
+            None => Some(Look::Nowhere),
+            Some(seen) if !marks::is_mark(&seen.record) => Some(Look::Again),
+            Some(_) => None,
+        })
     }
 
     /// The session in the new store, if it is there and is no mark.

@@ -20,20 +20,14 @@ impl Migrating {
     ) -> Result<Page> {
         let old = self.old.list(scope, now, after, limit).await?;
         let new = self.new.list(scope, now, after, limit).await?;
-        let known_up_to = old.next.into_iter().chain(new.next).min();
-        let mut merged: BTreeMap<_, _> = old.sessions.into_iter().map(|it| (it.id, None)).collect();
-        merged.extend(new.sessions.into_iter().map(|session| (session.id, Some(session))));
-        merged.retain(|id, _| known_up_to.is_none_or(|last| *id <= last));
-
-        let more = merged.len() > limit;
-        let ids: Vec<_> = merged.keys().copied().take(limit).collect();
-        let next = if more { ids.last().copied() } else { known_up_to };
-        let mut sessions = Vec::with_capacity(ids.len());
-        for id in ids {
-            let listed = merged.remove(&id).flatten();
-            let listed =
-                if listed.is_some() { listed } else { self.confirmed(id, scope, now).await? };
-            sessions.extend(listed);
+        let (merged, next) = merged(old, new, limit);
+        let mut sessions = Vec::with_capacity(merged.len());
+        for (id, in_new) in merged {
+            let session = match in_new {
+                Some(session) => Some(session),
+                None => self.confirmed(id, scope, now).await?,
+            };
+            sessions.extend(session);
         }
         Ok(Page::new(sessions, next))
     }
@@ -85,4 +79,22 @@ impl Migrating {
         let there = self.new.load(id, UNIX_EPOCH, Access::Read).await;
         matches!(there, Ok(Some(there)) if !marks::is_mark(&there.record))
     }
+}
+
+/// The sessions of both pages, each with what the new store says of it, as far as both pages reach;
+/// and where the next page begins.
+fn merged(
+    old: Page,
+    new: Page,
+    limit: usize,
+) -> (Vec<(SessionId, Option<Summary>)>, Option<SessionId>) {
+    let known_up_to = old.next.into_iter().chain(new.next).min();
+    let mut merged: BTreeMap<_, _> = old.sessions.into_iter().map(|it| (it.id, None)).collect();
+    merged.extend(new.sessions.into_iter().map(|session| (session.id, Some(session))));
+    merged.retain(|id, _| known_up_to.is_none_or(|last| *id <= last));
+
+    let more = merged.len() > limit;
+    let merged: Vec<_> = merged.into_iter().take(limit).collect();
+    let next = if more { merged.last().map(|(id, _)| *id) } else { known_up_to };
+    (merged, next)
 }

@@ -1,7 +1,7 @@
 //! The two marks of a session on its way, as records that open to nobody. Pure.
 //!
-//! Both bear the hash of no secret: thirty-two zero bytes, which no secret is known to have. A store
-//! without [`Migrating`](super::Migrating) around it serves them to nobody.
+//! Both bear a hash that is a sentence, which no secret is known to have. A store without
+//! [`Migrating`](super::Migrating) around it serves them to nobody.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Data, Record};
 use crate::token::SecretHash;
 
-const NO_SECRET: SecretHash = SecretHash::from_bytes([0; 32]);
+const NO_SECRET: SecretHash = SecretHash::from_bytes(*b"sessile: on its way, no session!");
 
 /// Under which key an arriving record keeps the session's.
 const CARGO: &str = "session";

@@ -27,7 +27,8 @@ const AT_ONCE: usize = 8;
 /// the sessions and `old` does not: this is no copy.
 ///
 /// It may be stopped at any instant and run again, from the beginning or from a cursor: what was
-/// carried is no longer listed. It holds at most 200 summaries and eight records at once.
+/// carried is no longer listed. It holds at most 200 summaries and eight records at once; the lists of
+/// SQL and Redis stores read whole records to make summaries, and hold a page of those as well.
 ///
 /// `clock` says which sessions are expired; the engine's own clock does.
 ///

@@ -1,5 +1,6 @@
 //! Moving house: what [`Migrating`](sessile::store::Migrating) promises while sessions are on their way.
 
+mod carried;
 mod crashes;
 mod gated;
 #[cfg(feature = "conformance")]

@@ -70,6 +70,7 @@ struct Story {
     written: AtomicUsize,
     touched: AtomicBool,
     unlisted: AtomicBool,
+    refused: AtomicBool,
     held: AtomicBool,
 }
 
@@ -114,13 +115,17 @@ impl Process {
 
     async fn write(&self) {
         let loaded = self.store.load(self.id, self.house.now, Access::Write).await.unwrap();
-        if let Some(loaded) = loaded {
-            self.count_up(loaded).await;
-        }
+        let Some(loaded) = loaded else { return self.is_refused() };
+        let ticket = self.count_up(loaded).await;
+        self.store.release(ticket).await.unwrap();
+    }
+
+    fn is_refused(&self) {
+        self.story.refused.store(true, Ordering::SeqCst);
     }
 
     /// Adds one to the session's counter, over whatever others wrote.
-    async fn count_up(&self, mut loaded: Loaded) {
+    async fn count_up(&self, mut loaded: Loaded) -> Ticket {
         loop {
             let expected = loaded.record.version;
             let next = counted(&loaded.record);
@@ -131,13 +136,16 @@ impl Process {
                 Updated::Written => {
                     assert!(!is_over, "it was written after its ending was acknowledged");
                     self.story.written.fetch_add(1, Ordering::SeqCst);
-                    return self.store.release(loaded.ticket).await.unwrap();
+                    return loaded.ticket;
                 }
                 Updated::Conflict(current) => {
                     assert!(current.version > expected, "a conflict with an older version");
                     loaded.record = *current;
                 }
-                Updated::Gone => return,
+                Updated::Gone => {
+                    self.is_refused();
+                    return loaded.ticket;
+                }
                 other => panic!("a write: {other:?}"),
             }
         }
@@ -188,11 +196,11 @@ impl Process {
     async fn hold(&self) {
         let access = Access::Exclusive { wait: DAY, hold: 2 * DAY };
         let held = self.store.load(self.id, self.house.now, access).await.unwrap();
-        let Some(held) = held else { return };
+        let Some(held) = held else { return self.is_refused() };
         assert!(!self.story.held.swap(true, Ordering::SeqCst), "two hold it alone");
-        self.count_up(Loaded { record: held.record, ticket: Ticket::none() }).await;
+        let ticket = self.count_up(held).await;
         self.story.held.store(false, Ordering::SeqCst);
-        self.store.release(held.ticket).await.unwrap();
+        self.store.release(ticket).await.unwrap();
     }
 }
 
@@ -241,6 +249,7 @@ async fn judge(house: &House, born: &Record, story: &Story, actors: &[Actor]) {
     if actors.iter().any(|actor| actor.ends()) {
         return assert_eq!(seen, None, "it ended");
     }
+    assert!(!story.refused.load(Ordering::SeqCst), "a write to a live session was refused");
     assert!(!story.unlisted.load(Ordering::SeqCst), "a list missed it");
     let seen = seen.expect("nobody ended it");
     assert_eq!(count(&seen), story.written.load(Ordering::SeqCst), "acknowledged writes");

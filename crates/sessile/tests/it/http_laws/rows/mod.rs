@@ -20,7 +20,7 @@ pub(super) use writing::*;
 
 /// What a response whose session was asked for says to caches.
 const VARIES: &str = "vary: Cookie";
-/// What one that sets or removes a cookie says to them.
+/// What it says to them beside: that it is private.
 const NO_STORE: &str = "cache-control: no-store";
 /// A new token, with the attributes of the default configuration.
 const SETS: &str = "set-cookie: __Host-session=<new>; Path=/; HttpOnly; Secure; SameSite=Lax";
@@ -32,6 +32,6 @@ const NEW: &[&str] = &[VARIES, SETS, NO_STORE];
 /// All that a response says which removes the cookie.
 const GONE: &[&str] = &[VARIES, REMOVES, NO_STORE];
 /// All that a response says which asked for the session and leaves the cookie alone.
-const KEPT: &[&str] = &[VARIES];
+const KEPT: &[&str] = &[VARIES, NO_STORE];
 /// All that a response says whose session could not be had, or committed.
-const LATER: &[&str] = &[VARIES, "retry-after: 1"];
+const LATER: &[&str] = &[VARIES, NO_STORE, "retry-after: 1"];

@@ -1,5 +1,7 @@
 //! What is written, and what the browser hears of it.
 
+use sessile::Caching;
+
 use super::{KEPT, NEW, NO_STORE, SETS, VARIES};
 use crate::http_laws::run::{Row, get, row};
 use crate::http_laws::script::Act::{Clear, Commit, Count, Header, Insert, Remove, Status};
@@ -60,6 +62,7 @@ pub(crate) fn headers_of_the_handler_stay_but_for_caching_a_cookie() -> Row {
         get([cached, Insert("a", "c")]).gives(200, "#0 a=c", &[VARIES, PUBLIC]),
         get(own).gives(200, "#0 a=c", &[VARIES, "vary: Accept", theme]),
     ])
+    .with(|config| config.caching = Caching::ByHandler)
 }
 
 pub(crate) fn what_was_committed_early_stays_and_sets_its_cookie() -> Row {

@@ -1,0 +1,117 @@
+//! `sessile move`: carries every session from one store to another.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use sessile::store::{MoveAll, Moved, move_all, open};
+use sessile::{Error, ErrorKind, SessionId, SystemClock};
+use sessile_demo::StoreUrl;
+use tokio::runtime;
+
+/// The exit code for a command that cannot work as it was written.
+const USAGE: u8 = 2;
+
+/// The exit code when sessions stayed in the old store.
+const INCOMPLETE: u8 = 3;
+
+/// How often work that takes longer says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+
+/// What `sessile move` can be told.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Where sessions live now, such as `file:///var/lib/shop/sessions`
+    #[arg(long, value_name = "URL")]
+    from: StoreUrl,
+
+    /// Where they are to live, such as `postgres://shop@db/shop`
+    #[arg(long, value_name = "URL")]
+    to: StoreUrl,
+
+    /// Begin behind this session, which an earlier run named [default: the first]
+    #[arg(long, value_name = "ID")]
+    after: Option<SessionId>,
+}
+
+/// Moves, and says on standard output what became of the sessions.
+pub(crate) fn run(options: &Options) -> ExitCode {
+    let began = Instant::now();
+    match move_house(options) {
+        Ok(moved) if moved.is_complete() => {
+            println!("{moved} in {:.1?}; nothing is left in the old store", began.elapsed());
+            ExitCode::SUCCESS
+        }
+        Ok(moved) => {
+            println!("{moved} in {:.1?}", began.elapsed());
+            eprintln!("error: {}", what_is_left(&moved));
+            ExitCode::from(INCOMPLETE)
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+fn what_is_left(moved: &Moved) -> String {
+    let mut left = Vec::new();
+    if moved.stayed > 0 {
+        left.push(format!("{} are held exclusively; run this again", moved.stayed));
+    }
+    if moved.unreadable > 0 {
+        let count = moved.unreadable;
+        left.push(format!("{count} cannot be read; look for `Corrupt` in the application's log"));
+    }
+    format!("sessions are left in the old store: {}", left.join(", "))
+}
+
+fn move_house(options: &Options) -> sessile::Result<Moved> {
+    if options.from == options.to {
+        return Err(Error::new(ErrorKind::Config, "--from and --to name one and the same store"));
+    }
+    check_exists(&options.from)?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        Error::new(ErrorKind::Unavailable, "cannot start the runtime").with_source(error)
+    })?;
+    runtime.block_on(async {
+        let (old, new) = (open(options.from.as_str())?, open(options.to.as_str())?);
+        let mut moving = move_all(old, new, SystemClock::default())?;
+        if let Some(cursor) = options.after {
+            moving = moving.after(cursor);
+        }
+        saying_how_far(moving).run().await
+    })
+}
+
+/// A mistyped path must not become an empty store from which there is nothing to move.
+fn check_exists(store: &StoreUrl) -> sessile::Result<()> {
+    match store.directory() {
+        Some(path) if !path.exists() => {
+            Err(Error::new(ErrorKind::Config, format!("there is no directory {}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What was carried when this is stopped stays carried; the last line says where to go on.
+fn saying_how_far(moving: MoveAll) -> MoveAll {
+    let mut said_at = Instant::now();
+    moving.on_progress(move |so_far| {
+        if said_at.elapsed() < PROGRESS_EVERY {
+            return;
+        }
+        said_at = Instant::now();
+        let cursor = so_far.cursor.map(|cursor| format!("; go on with --after {cursor}"));
+        eprintln!("{so_far} so far{}", cursor.unwrap_or_default());
+    })
+}
+
+fn fail(error: &Error) -> ExitCode {
+    eprintln!("error: {}", sessile_demo::in_full(error));
+    match error.kind() {
+        ErrorKind::Config => ExitCode::from(USAGE),
+        _ => {
+            eprintln!("what was moved stays moved; run this again and it goes on");
+            ExitCode::FAILURE
+        }
+    }
+}
