@@ -1,10 +1,12 @@
-//! Every schedule of a small model: the proof that a protocol holds, and that the obvious one does not.
+//! Every schedule of a small model: the proof that a protocol holds, and that the obvious one does
+//! not.
 //!
-//! A model names its state and the steps that may come next, those of every process and a kill of each
-//! among them. All states that any order of steps reaches are visited once, nearest first, so that the
-//! schedule which leads to a wrong one is a shortest one. A hash set is all that takes: the processes
-//! of the protocols share a file and a kernel's locks, not memory, and a tool that runs threads under
-//! its own scheduler would try schedules over and over that meet in one state, and could kill none.
+//! A model names its state and the steps that may come next, those of every process and a kill of
+//! each among them. All states that any order of steps reaches are visited once, nearest first, so
+//! that the schedule which leads to a wrong one is a shortest one. A hash set is all that takes:
+//! the processes of the protocols share a file and a kernel's locks, not memory, and a tool that
+//! runs threads under its own scheduler would try schedules over and over that meet in one state,
+//! and could kill none.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;

@@ -1,7 +1,8 @@
 //! A login against late writes with the old token, and against whoever planted that token.
 //!
-//! Mirrors `Engine::replace`, `hand_over` and `rewritten` of `succession.rs` for the login, `Engine::save` and
-//! `reverified` of `commit.rs` for the late writes, `Engine::log_out` for the logout, `Engine::judged` of `open.rs`.
+//! Mirrors `Engine::replace`, `hand_over` and `rewritten` of `succession.rs` for the login,
+//! `Engine::save` and `reverified` of `commit.rs` for the late writes, `Engine::log_out` for the
+//! logout, `Engine::judged` of `open.rs`.
 
 use bytes::Bytes;
 

@@ -1,9 +1,9 @@
 //! The protocols between requests of one browser, in every schedule, with a kill anywhere.
 //!
-//! The store is its contract: each call is one step, and an update is a compare-and-swap. What a secret
-//! is worth and what becomes of a record is decided by the real functions of [`plan`](crate::plan); the
-//! order of calls is modelled, and each model names the functions of `open.rs` and `commit.rs` that it
-//! mirrors.
+//! The store is its contract: each call is one step, and an update is a compare-and-swap. What a
+//! secret is worth and what becomes of a record is decided by the real functions of
+//! [`plan`](crate::plan); the order of calls is modelled, and each model names the functions of
+//! `open.rs` and `commit.rs` that it mirrors.
 
 mod login;
 mod rotation;

@@ -1,8 +1,9 @@
-//! Rotation against rotation: two requests at once, answers in any order, and what the browser has then.
+//! Rotation against rotation: two requests at once, answers in any order, and what the browser has
+//! then.
 //!
-//! Mirrors `Slot::keep_fresh` and `Slot::wish` of `slot.rs`, `Engine::save`, `next_state`, `with_secret`
-//! and `reverified` of `commit.rs`, `Engine::judged` of `open.rs`. An answer arrives within the grace or
-//! never: a browser gives a page up that takes longer.
+//! Mirrors `Slot::keep_fresh` and `Slot::wish` of `slot.rs`, `Engine::save`, `next_state`,
+//! `with_secret` and `reverified` of `commit.rs`, `Engine::judged` of `open.rs`. An answer arrives
+//! within the grace or never: a browser gives a page up that takes longer.
 
 use std::time::Duration;
 
@@ -195,8 +196,8 @@ impl Model for Rotations {
     fn steps(&self, state: &State) -> Vec<Step<State>> {
         let mut steps: Vec<_> = (0..REQUESTS).flat_map(|who| self.steps_of(state, who)).collect();
         let on_its_way = |request: &Request| matches!(request, Request::Answered { .. });
-        // A rotation that was asked for has a fixed grace: a commit under way then is an answer that
-        // comes later still.
+        // A rotation that was asked for has a fixed grace: a commit under way then is an answer
+        // that comes later still.
         let under_way = |request: &Request| matches!(request, Request::Loaded { .. });
         let waits = |request: &Request| {
             on_its_way(request) || (self.why == Why::Asked && under_way(request))

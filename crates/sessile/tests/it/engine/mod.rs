@@ -35,7 +35,7 @@ pub(crate) fn memory() -> Place {
 }
 
 #[cfg(feature = "file")]
-pub(crate) fn files() -> Place {
+fn files() -> Place {
     let root = tempfile::tempdir().unwrap();
     let store = sessile::store::FileStore::open(root.path().join("sessions")).unwrap();
     Place::keeping(Arc::new(store), root)
@@ -70,12 +70,19 @@ fn redis(corner: crate::redis::servers::Corner) -> Place {
     Place::keeping(Arc::new(corner.store("engine")), corner)
 }
 
+/// New places of the stores that need no server and no database.
+pub(crate) fn plain_places() -> Vec<(&'static str, Place)> {
+    vec![
+        ("memory", memory()),
+        #[cfg(feature = "file")]
+        ("files", files()),
+    ]
+}
+
 /// A new place of every store that is compiled in and, if it needs a server, has one; memory first.
 pub(crate) fn places() -> Vec<(&'static str, Place)> {
-    #[allow(unused_mut, reason = "with no other feature there is memory alone")]
-    let mut places = vec![("memory", memory())];
-    #[cfg(feature = "file")]
-    places.push(("files", files()));
+    #[allow(unused_mut, reason = "without a feature for more there are these alone")]
+    let mut places = plain_places();
     #[cfg(feature = "sqlite")]
     places.push(("SQLite", tables(crate::sql::places::sqlite())));
     #[cfg(feature = "postgres")]

@@ -1,11 +1,12 @@
-//! Random histories of a store: every operation, in any order, under a clock that steps forth and back.
+//! Random histories of a store: every operation, in any order, under a clock that steps forth and
+//! back.
 //!
 //! A plain map says what each operation must answer ([`model`]); memory and files are held to it in
-//! every run. The same histories then run on every store there is, side by side, and their answers are
-//! compared one by one.
+//! every run. The same histories then run on every store there is, side by side, and their answers
+//! are compared one by one.
 //!
-//! The seed of a history that failed is written to `tests/proptest-regressions/histories/mod.txt`, is
-//! committed with the mend, and is tried first from then on.
+//! The seed of a history that failed is written to `tests/proptest-regressions/histories/mod.txt`,
+//! is committed with the mend, and is tried first from then on.
 
 mod model;
 mod operation;
@@ -21,7 +22,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use self::model::Model;
 use self::operation::Operation;
 use self::player::Stage;
-use crate::engine::{Place, memory, places};
+use crate::engine::{places, plain_places};
 
 /// What drives the histories: the model, and what may come next.
 struct Histories;
@@ -52,12 +53,7 @@ impl StateMachineTest for AsTheModel {
     type Reference = Histories;
 
     fn init_test(_: &Model) -> Stage {
-        Stage::new(|| {
-            let mut places: Vec<(&str, Place)> = vec![("memory", memory())];
-            #[cfg(feature = "file")]
-            places.push(("files", crate::engine::files()));
-            places
-        })
+        Stage::new(plain_places)
     }
 
     fn apply(mut stage: Stage, model: &Model, _: Operation) -> Stage {
@@ -92,8 +88,11 @@ impl StateMachineTest for Alike {
     }
 }
 
-fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, ..ProptestConfig::default() }
+/// So many histories, unless `PROPTEST_CASES` asks for another number.
+fn cases(usual: u32) -> ProptestConfig {
+    let config = ProptestConfig::default();
+    let is_asked = std::env::var_os("PROPTEST_CASES").is_some();
+    ProptestConfig { cases: if is_asked { config.cases } else { usual }, ..config }
 }
 
 prop_state_machine! {

@@ -10,8 +10,8 @@ use sessile::{Data, ErrorKind, Owner, Record, SecretHash, SessionId};
 use super::operation::{Began, Fill, Life, Operation};
 use super::player::{Answer, Call, LOCK};
 
-/// The clock stays within this of where it began. Owners without sessions are forgotten after a day by
-/// stores that say so, and then their "not before" with them.
+/// The clock stays within this of where it began. Owners without sessions are forgotten after a day
+/// by stores that say so, and then their "not before" with them.
 const CLOCK_RANGE: Duration = Duration::from_secs(20 * 60 * 60);
 
 #[derive(Clone, Debug)]
@@ -37,8 +37,8 @@ struct Known {
     record: Record,
     /// What was loaded last, which is what a save begins with.
     loaded: Record,
-    /// Whether a sweep may have removed it: stores may leave what expired recently. A clock that steps
-    /// back brings it back, or does not.
+    /// Whether a sweep may have removed it: stores may leave what expired recently. A clock that
+    /// steps back brings it back, or does not.
     swept: bool,
 }
 
@@ -85,12 +85,12 @@ impl Model {
 
     /// An answer without what is left to each store:
     ///
-    /// - which of the expired a sweep removes, and so whether the deletion of an expired session finds
-    ///   one, and how many of an owner's it counts;
-    /// - whether a session is back that a sweep may have removed, when the clock steps back behind its
-    ///   deadline;
-    /// - which of two reasons it gives: a create may find its ID taken and its login revoked, a load for
-    ///   the lock the session ended and locked.
+    /// - which of the expired a sweep removes, and so whether the deletion of an expired session
+    ///   finds one, and how many of an owner's it counts;
+    /// - whether a session is back that a sweep may have removed, when the clock steps back behind
+    ///   its deadline;
+    /// - which of two reasons it gives: a create may find its ID taken and its login revoked, a
+    ///   load for the lock the session ended and locked.
     pub(super) fn normalised(&self, answer: Answer) -> Answer {
         match (&self.call, answer) {
             (call, Answer::Failed(kind)) if !self.finds_ended_and_locked(call) => {
@@ -174,7 +174,7 @@ impl Model {
             Operation::Load { which } => self.load(which, Access::Write),
             Operation::Lock { which } => self.load(which, LOCK),
             Operation::Save { which, ticket, skip, fill, durability } => {
-                let ticket = self.ticket(ticket);
+                let ticket = self.ticket_of(self.id(which), ticket);
                 self.update(which, durability, ticket, |record| {
                     record.version = sessile::Version::new(record.version.get() + u64::from(skip));
                     record.data = data_of(fill);
@@ -206,7 +206,8 @@ impl Model {
             Operation::Touch { which, ticket } => {
                 let id = self.id(which);
                 let idle = self.records.get(&id).and_then(|known| known.record.idle_timeout);
-                let (idle_deadline, ticket) = (now + idle.unwrap_or_default(), self.ticket(ticket));
+                let idle_deadline = now + idle.unwrap_or_default();
+                let ticket = self.ticket_of(id, ticket);
                 Call::Touch { id, used_at: now, idle_deadline, ticket }
             }
             Operation::Delete { which, durability } => {
@@ -221,7 +222,10 @@ impl Model {
             Operation::List { owner, limit } => {
                 Call::List { owner: owner.map(owner_of), now, limit }
             }
-            Operation::Release { ticket } => Call::Release { ticket: self.ticket(Some(ticket)) },
+            Operation::Release { ticket } => {
+                let at = usize::from(ticket) % self.tickets.len().max(1);
+                Call::Release { ticket: self.tickets.keys().nth(at).copied() }
+            }
             Operation::ToDeadline { which, before } => {
                 let deadline = self.chosen(which).map_or(now, |known| known.record.deadline());
                 self.step_to(deadline - Duration::from_millis(before.into()))
@@ -285,9 +289,11 @@ impl Model {
         self.records.keys().nth(at).copied().unwrap_or(id_of(0))
     }
 
-    fn ticket(&self, which: Option<u8>) -> Option<u32> {
-        let at = usize::from(which?) % self.tickets.len().max(1);
-        self.tickets.keys().nth(at).copied()
+    /// One of the tickets that came with this session. Another session's is none of its business.
+    fn ticket_of(&self, id: SessionId, which: Option<u8>) -> Option<u32> {
+        let tickets = self.tickets.iter().filter(|(_, (whose, _))| *whose == id);
+        let tickets: Vec<u32> = tickets.map(|(ticket, _)| *ticket).collect();
+        tickets.get(usize::from(which?) % tickets.len().max(1)).copied()
     }
 
     // From calls to answers

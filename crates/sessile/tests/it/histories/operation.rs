@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use sessile::store::Durability;
 
-/// One operation. Numbers are taken modulo what there is to choose from, so that a history stays one
-/// when another operation is left out of it.
+/// One operation. Numbers are taken modulo what there is to choose from, so that a history stays
+/// one when another operation is left out of it.
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
     Create {

@@ -76,7 +76,8 @@ impl<'a> Found<'a> {
                 |record: &Record| deed.keys(who).iter().all(|key| record.data.get(key).is_some());
             let is_kept = self.records.iter().any(holds);
             assert!(is_kept, "what {deed:?} {who} wrote is lost: {}", self.played.told);
-            // It can be read as well, unless the answer was dropped that would have brought the token.
+            // It can be read as well, unless the answer was dropped that would have brought the
+            // token.
             let cookies = self.cookies().chain(cookie.map(String::as_str));
             let mut readable = cookies.filter_map(|cookie| opened(self.played, cookie));
             let dropped = self.any(|deed, outcome| {

@@ -1,10 +1,12 @@
-//! The engine under a scheduler of our own: requests side by side, in every order, dropped anywhere.
+//! The engine under a scheduler of our own: requests side by side, in every order, dropped
+//! anywhere.
 //!
-//! Each request is a future of the real engine on a store that pauses around its calls. The scheduler
-//! polls them by hand, in an order that it chooses: every order there is for two requests, orders drawn
-//! from a seed for three. Any of them may be dropped at any of its pauses, as a request is whose browser
-//! leaves. Then the laws are asked: what was acknowledged is there, what was ended stays ended, nothing is
-//! half, no lock remains, and nobody failed for a reason that is none.
+//! Each request is a future of the real engine on a store that pauses around its calls. The
+//! scheduler polls them by hand, in an order that it chooses: every order there is for two
+//! requests, orders drawn from a seed for three. Any of them may be dropped at any of its pauses,
+//! as a request is whose browser leaves. Then the laws are asked: what was acknowledged is there,
+//! what was ended stays ended, nothing is half, no lock remains, and nobody failed for a reason
+//! that is none.
 
 mod deed;
 mod laws;
@@ -87,8 +89,8 @@ struct Dropped {
     other_was_over: bool,
 }
 
-/// Lets the other request go on for so many pauses, then the victim up to each of its own, and drops it
-/// there.
+/// Lets the other request go on for so many pauses, then the victim up to each of its own, and
+/// drops it there.
 fn drop_everywhere(stage: &Stage, start: Start, pair: [Deed; 2], lead: usize) -> Dropped {
     let mut dropped = Dropped { schedules: 0, other_was_over: false };
     for polls in 1.. {

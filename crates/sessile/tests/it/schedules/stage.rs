@@ -60,8 +60,8 @@ impl Stage {
         Self { runtime, pauses }
     }
 
-    /// Plays a script, and then polls whoever is not done by turns. Whoever waits for another is passed
-    /// over.
+    /// Plays a script, and then polls whoever is not done by turns. Whoever waits for another is
+    /// passed over.
     pub(super) fn play(&self, start: Start, deeds: &[Deed], script: &[Step]) -> Played {
         let mut script = script.iter().copied();
         self.perform(start, deeds, |able| {

@@ -12,8 +12,8 @@ use sessile::store::{
 };
 use sessile::{Owner, Record, Result, SessionId, Version};
 
-/// Where a call pauses. Before is enough for the order of calls; a request that is dropped after one
-/// does not learn how it went.
+/// Where a call pauses. Before is enough for the order of calls; a request that is dropped after
+/// one does not learn how it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pauses {
     Before,

@@ -1,8 +1,9 @@
 //! A deletion against saves that are under way, on a disk that may be full.
 //!
 //! Mirrors `Core::delete_if`, `delete_locked` and `end` of `commit.rs` for those who delete,
-//! `Core::lock` of `core.rs`, `Core::update_locked` and `replace` for those who save, `Records::open` and
-//! `settle` for the reader. A file is told from its name: whoever has it open keeps it.
+//! `Core::lock` of `core.rs`, `Core::update_locked` and `replace` for those who save,
+//! `Records::open` and `settle` for the reader. A file is told from its name: whoever has it open
+//! keeps it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -144,7 +145,8 @@ impl Deletions {
         }
     }
 
-    /// The file whose lock somebody takes who has this one open: another, or none, if it was deleted.
+    /// The file whose lock somebody takes who has this one open: another, or none, if it was
+    /// deleted.
     fn lock(&self, state: &State, kept: Option<u8>) -> Attempt<Option<u8>> {
         let checks_links = self.design != Design::UnlinkAlone;
         let kept = kept.filter(|file| !checks_links || state.named == Some(*file));
@@ -278,8 +280,8 @@ impl Deletions {
         steps
     }
 
-    /// Takes the lock, and decides what to write. A tombstone whose writer may have died before its sync
-    /// is written anew.
+    /// Takes the lock, and decides what to write. A tombstone whose writer may have died before its
+    /// sync is written anew.
     fn begin(&self, mut next: State, who: usize) -> Option<Step<State>> {
         let file = match self.lock(&next, None) {
             Attempt::Busy => return None,

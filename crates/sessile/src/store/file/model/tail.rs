@@ -1,8 +1,9 @@
 //! Growth into a tail, back, and into another one, in one file.
 //!
-//! Mirrors `Core::create_record` and `write_first`, `Core::update_locked`, `replace` and `write_state` of
-//! `commit.rs` for the writers, `settle`, `read_tail` and `Core::read_locked` of `core.rs` for the
-//! reader. A slot is written in one step here, since another model tears it; a tail page by page.
+//! Mirrors `Core::create_record` and `write_first`, `Core::update_locked`, `replace` and
+//! `write_state` of `commit.rs` for the writers, `settle`, `read_tail` and `Core::read_locked` of
+//! `core.rs` for the reader. A slot is written in one step here, since another model tears it; a
+//! tail page by page.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -147,8 +148,8 @@ impl Tails {
         glances.entry((slots, copied.clone())).or_insert_with(|| glance_at(slots, copied)).clone()
     }
 
-    /// What the file holds for whoever holds its lock: its newest state, or `None` before the create
-    /// is done.
+    /// What the file holds for whoever holds its lock: its newest state, or `None` before the
+    /// create is done.
     fn judge(&self, file: &File) -> Result<Option<(u8, Side, Head)>, &'static str> {
         let mut copied = Copied::default();
         loop {

@@ -1,8 +1,8 @@
 //! Two slots: readers without a lock beside writers that may be killed in the middle of a slot.
 //!
-//! Mirrors `Core::update_locked`, `replace` and `write_slot` of `commit.rs` for the writers, `settle`
-//! and `Core::read_locked` of `core.rs` for the reader. A `pwrite` and a `pread` are several steps, so
-//! that everybody sees everybody else half done.
+//! Mirrors `Core::update_locked`, `replace` and `write_slot` of `commit.rs` for the writers,
+//! `settle` and `Core::read_locked` of `core.rs` for the reader. A `pwrite` and a `pread` are
+//! several steps, so that everybody sees everybody else half done.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
