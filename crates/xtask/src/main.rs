@@ -16,7 +16,7 @@ usage: cargo xtask <verb>
 
   test            everything the tests need, then every test, then one line that counts
   ci              format, lints, docs, each feature alone, the package, and `test`
-  bench [options] the file store beside its floors; `cargo xtask bench --help` lists the options
+  bench [options] the file store beside its floors, or every store; `--help` lists the options
 ";
 
 fn main() -> ExitCode {
