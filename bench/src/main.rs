@@ -1,5 +1,5 @@
 //! The file store through its public async face, each operation beside the bare system calls it is
-//! made of, in the same run on the same file system.
+//! made of, in the same run on the same file system. With `--stores`, every store beside one round trip.
 
 mod calls;
 mod floor;
@@ -9,6 +9,10 @@ mod report;
 mod rounds;
 mod scale;
 mod store;
+#[cfg(feature = "stores")]
+mod stores;
+#[cfg(feature = "stores")]
+mod trip;
 
 use std::process::ExitCode;
 
@@ -35,9 +39,25 @@ fn run(options: &Options) -> Outcome<ExitCode> {
         Part::Help => print!("{}", options::HELP),
         Part::Counted { op, times, dir } => calls::child(*op, *times, dir)?,
         Part::Opened { dir } => scale::child(dir)?,
+        Part::Stores => every_store(options)?,
         Part::All => return everything(options),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Measures every store that this machine has or reaches, and prints the table.
+#[cfg(feature = "stores")]
+fn every_store(options: &Options) -> Outcome {
+    let place = fs::Place::new(options)?;
+    println!("File system: {}. {}", fs::describe(place.path())?, report::machine());
+    println!();
+    print!("{}", stores::table(place.path(), options.rounds)?);
+    Ok(())
+}
+
+#[cfg(not(feature = "stores"))]
+fn every_store(_: &Options) -> Outcome {
+    Err("the databases' clients are not built in; ask by `cargo xtask bench --stores`".into())
 }
 
 /// Measures all of it in a folder that is removed afterwards, and prints the tables.

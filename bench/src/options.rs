@@ -12,6 +12,8 @@ usage: cargo xtask bench [options]
   --rounds N      rounds of 64 operations of each kind (default 200)
   --sessions N    how many sessions the large store of the last table holds (default 100000)
   --check         fail when a ratio is over its limit
+  --stores        instead, every store beside one round trip to its server; starts the servers that
+                  no variable SESSILE_TEST_* names
 ";
 
 /// What was asked for.
@@ -31,6 +33,8 @@ pub(crate) struct Options {
 pub(crate) enum Part {
     All,
     Help,
+    /// Every store.
+    Stores,
     /// One operation so many times, under a tracer that counts its system calls.
     Counted {
         op: Op,
@@ -66,6 +70,7 @@ impl Options {
             "--check" => self.check = true,
             "--rounds" => self.rounds = number(word, rest)?,
             "--sessions" => self.sessions = number(word, rest)?,
+            "--stores" => self.part = Part::Stores,
             "--help" | "-h" => self.part = Part::Help,
             "counted" => {
                 let op = value(word, rest)?;
@@ -102,6 +107,12 @@ mod tests {
         let options = parse("--dir /x --loop --check --rounds 7").unwrap();
         assert_eq!(options.dir, Some("/x".into()));
         assert!(options.on_loop && options.check && options.rounds == 7);
+    }
+
+    #[test]
+    fn every_store_is_a_part_of_its_own() {
+        let options = parse("--stores --rounds 9").unwrap();
+        assert_eq!((options.part, options.rounds), (Part::Stores, 9));
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(crate) fn measure(dir: &Path, rounds: usize) -> Outcome<Vec<Times>> {
 }
 
 pub(crate) fn runtime() -> Outcome<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
 async fn all_rounds(dir: PathBuf, rounds: usize) -> Outcome<Vec<Times>> {
@@ -126,7 +126,7 @@ impl Coin {
         self.below(2) == 0
     }
 
-    fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }

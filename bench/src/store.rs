@@ -1,6 +1,7 @@
-//! The file store through its public async face.
+//! A store through its public async face.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ const ABSOLUTE: Duration = Duration::from_secs(12 * 60 * 60);
 /// A store with some hot records.
 #[derive(Debug)]
 pub(crate) struct StoreSide {
-    store: FileStore,
+    store: Arc<dyn Store>,
     hot: Vec<SessionId>,
     spare: Vec<SessionId>,
     coin: Coin,
@@ -24,7 +25,10 @@ pub(crate) struct StoreSide {
 
 impl StoreSide {
     pub(crate) async fn open(dir: &Path) -> Outcome<Self> {
-        let store = FileStore::open(dir)?;
+        Self::on(Arc::new(FileStore::open(dir)?)).await
+    }
+
+    pub(crate) async fn on(store: Arc<dyn Store>) -> Outcome<Self> {
         let coin = Coin::default();
         let mut side = Self { store, hot: Vec::new(), spare: Vec::new(), coin };
         for id in an_id_per_folder() {
@@ -112,6 +116,25 @@ impl StoreSide {
         let found = self.store.load(id, now, Access::Write).await?;
         let took = start.elapsed();
         if found.is_none() { Ok(took) } else { Err("a fresh ID was there already".into()) }
+    }
+
+    /// Removes some sessions that ended hours ago; gives the time for each.
+    #[cfg(feature = "stores")]
+    pub(crate) async fn timed_sweep(&mut self) -> Outcome<Duration> {
+        const EXPIRED: u32 = 32;
+        for _ in 0..EXPIRED {
+            let mut record = record(fresh_id());
+            record.created_at -= 2 * IDLE;
+            record.used_at = record.created_at;
+            self.create(&record).await?;
+        }
+        let start = Instant::now();
+        let swept = self.store.delete_expired(SystemTime::now(), 1_000).await?;
+        let took = start.elapsed();
+        match swept.removed.len() == EXPIRED as usize {
+            true => Ok(took / EXPIRED),
+            false => Err(format!("{} of {EXPIRED} were swept", swept.removed.len()).into()),
+        }
     }
 
     /// Makes what `times` deletes will need.

@@ -107,11 +107,9 @@ fn saying_how_far(moving: MoveAll) -> MoveAll {
 
 fn fail(error: &Error) -> ExitCode {
     eprintln!("error: {}", sessile_demo::in_full(error));
-    match error.kind() {
-        ErrorKind::Config => ExitCode::from(USAGE),
-        _ => {
-            eprintln!("what was moved stays moved; run this again and it goes on");
-            ExitCode::FAILURE
-        }
+    if error.kind() == ErrorKind::Config {
+        return ExitCode::from(USAGE);
     }
+    eprintln!("what was moved stays moved; run this again and it goes on");
+    ExitCode::FAILURE
 }

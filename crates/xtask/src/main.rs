@@ -20,7 +20,7 @@ usage: cargo xtask <verb>
 
   test            everything the tests need, then every test, then one line that counts
   ci              format, lints, docs, each feature alone, the package, and `test`
-  bench [options] the file store beside its floors; `cargo xtask bench --help` lists the options
+  bench [options] the file store beside its floors, or every store; `--help` lists the options
   faults [options]
                   errors, kills, full disks and lost power on the real store, and what is left after
                   each; `cargo xtask faults --help` lists the options

@@ -77,7 +77,10 @@ impl Deed {
 
     async fn of(self, store: &Migrating, born: &Record, house: &House) -> Result<Told> {
         match self {
-            Self::Reads => seen(store.load(born.id, house.now, Access::Read).await?),
+            Self::Reads => {
+                let loaded = store.load(born.id, house.now, Access::Read).await?;
+                Ok(if loaded.is_some() { Told::Read } else { Told::Nothing })
+            }
             Self::Writes => write(store, born, house, Access::Write).await,
             Self::HoldsAlone => {
                 let access = Access::Exclusive { wait: DAY, hold: DAY };
@@ -93,10 +96,6 @@ impl Deed {
             }
         }
     }
-}
-
-fn seen(loaded: Option<sessile::store::Loaded>) -> Result<Told> {
-    Ok(if loaded.is_some() { Told::Read } else { Told::Nothing })
 }
 
 async fn write(store: &Migrating, born: &Record, house: &House, access: Access) -> Result<Told> {

@@ -51,11 +51,7 @@ mod about_to_leave_files {
     use crate::stores::file::Files;
 
     fn from_files() -> Two<Files> {
-        Two {
-            old: Files::new(),
-            new: MemoryStore::new(),
-            join: |old, new| Migrating::prepare(old, new),
-        }
+        Two { old: Files::new(), new: MemoryStore::new(), join: Migrating::prepare }
     }
 
     sessile::conformance_laws!(from_files());
@@ -63,10 +59,10 @@ mod about_to_leave_files {
 
 mod about_to_leave_memory {
     use super::*;
-    sessile::conformance_laws!(two(|old, new| Migrating::prepare(old, new)));
+    sessile::conformance_laws!(two(Migrating::prepare));
 }
 
 mod on_the_way_from_memory {
     use super::*;
-    sessile::conformance_laws!(two(|old, new| Migrating::new(old, new)));
+    sessile::conformance_laws!(two(Migrating::new));
 }

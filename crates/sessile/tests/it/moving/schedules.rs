@@ -227,12 +227,12 @@ async fn play(schedules: &mut Schedules, actors: &[Actor]) -> bool {
     let processes = actors.iter().map(|actor| {
         let gate = Gate::stopping();
         let (old, new) = (gate.around(&house.old), gate.around(&house.new));
-        let store = match actor.is_before() {
+        let both = match actor.is_before() {
             true => Migrating::prepare(old, new),
             false => Migrating::new(old, new),
         };
         let (house, story) = (Arc::clone(&house), Arc::clone(&story));
-        let process = Process { house, story, store: store.unwrap(), id: born.id };
+        let process = Process { house, story, store: both.unwrap(), id: born.id };
         Stepped::new(gate, process.run(*actor))
     });
     let more = schedules.run(processes.collect()).await;
@@ -268,7 +268,7 @@ async fn judge(house: &House, born: &Record, story: &Story, actors: &[Actor]) {
 async fn every_schedule_of_two_keeps_the_promises() {
     for (at, first) in EVERYBODY.into_iter().enumerate() {
         for second in EVERYBODY.into_iter().skip(at) {
-            let is_short = [first, second].into_iter().any(|actor| actor.ends());
+            let is_short = [first, second].into_iter().any(Actor::ends);
             let mut schedules = match is_short {
                 true => Schedules::default(),
                 false => Schedules::with_at_most(4),

@@ -106,7 +106,7 @@ impl Browser {
             match self.turn % 12 {
                 3 => self.log_in().await,
                 5 | 8 => self.rotate().await,
-                7 => self.count_twice_at_once().await,
+                7 => Box::pin(self.count_twice_at_once()).await,
                 11 => self.log_out().await,
                 _ => {}
             }

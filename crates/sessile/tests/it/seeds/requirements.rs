@@ -73,7 +73,7 @@ async fn r63_no_value_crosses_sessions_wherever_requests_are_cut_off() {
             let whose = format!("browser {n}");
             let cookie = server.write("", "whose", &whose).await;
             for polls in (0..8).cycle().take(80) {
-                cut_off_after(polls, visit_of(&server, &cookie, &whose)).await;
+                Box::pin(cut_off_after(polls, visit_of(&server, &cookie, &whose))).await;
                 visit_of(&server, &cookie, &whose).await;
             }
         })

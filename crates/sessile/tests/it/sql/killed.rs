@@ -113,13 +113,13 @@ async fn a_killed_server_keeps_what_was_saved_before_a_logout_and_tears_nothing(
         let (other, first) = (created(&*store, record(now)).await, record(now));
         let synced = save(&*store, created(&*store, first).await).await;
         assert!(store.delete(other.id, Durability::Power).await.unwrap());
-        let last = save(&*store, synced.clone()).await;
+        let unsynced = save(&*store, synced.clone()).await;
         kill_and_start(&mut server).await;
-        let there = load(&*store, &last).await.expect("what was saved before the logout");
+        let there = load(&*store, &unsynced).await.expect("what was saved before the logout");
         assert!(there.version >= synced.version, "{:?} < {:?}", there.version, synced.version);
         let state = there.data.get("state").map(|state| state.to_vec());
         assert_eq!(state, Some(state_of(&there).into_bytes()), "a torn state");
-        lost += last.version.get() - there.version.get();
+        lost += unsynced.version.get() - there.version.get();
     }
     println!("{lost} of {} saves behind the last sync were lost", SAVES * u64::from(ROUNDS));
     #[cfg(feature = "mysql")]
