@@ -113,13 +113,15 @@ impl Model {
         }
     }
 
-    /// Whether the call asks for the lock of a session that ended while somebody holds it.
+    /// Whether the call asks for the lock of a session that ended, or may have been removed, while
+    /// somebody holds it.
     fn finds_ended_and_locked(&self, call: &Call) -> bool {
         let Call::Load { id, now, access: Access::Exclusive { .. }, .. } = call else {
             return false;
         };
         let known = self.records.get(id);
-        known.is_none_or(|known| known.record.is_expired(*now)) && self.is_locked(*id)
+        let ended = known.is_none_or(|known| known.record.is_expired(*now));
+        (ended || self.doubtful.contains(id)) && self.is_locked(*id)
     }
 
     fn is_locked(&self, id: SessionId) -> bool {
