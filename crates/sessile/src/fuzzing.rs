@@ -43,7 +43,7 @@ pub fn parse_signed(text: &[u8], keys: &[TokenKey]) -> Option<Token> {
 
 /// The tokens that a request presents.
 pub fn read_tokens(headers: &HeaderMap, config: &Config) -> Vec<Token> {
-    cookie::read(headers, config, &config.cookie.names()).tokens
+    cookie::read(headers, config, &config.cookie.names(), None).tokens
 }
 
 /// Writes a new token into the headers of a response, or its removal.
@@ -53,7 +53,7 @@ pub fn write_token(
     token: Option<(&Token, Option<Duration>)>,
     response: &mut HeaderMap,
 ) {
-    let presented = cookie::read(request, config, &config.cookie.names());
+    let presented = cookie::read(request, config, &config.cookie.names(), None);
     let change = match token {
         Some((token, lasts)) => CookieChange::Set { token: token.clone(), lasts },
         None => CookieChange::Remove,

@@ -6,7 +6,7 @@ mod marks;
 mod move_all;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
@@ -83,7 +83,7 @@ pub use self::move_all::{MoveAll, Moved, move_all};
 /// # Costs
 ///
 /// A look-up of a session that has moved is one call, as without this; one of a session that never was
-/// is three. Carrying takes some ten calls, once per session. Lists read both stores, and look twice
+/// is three, and so is a creation, which must not give the ID of a session in the other store. Carrying takes some ten calls, once per session. Lists read both stores, and look twice
 /// at what is still in the old one. Nothing of a session is kept in both: the old store is no backup.
 ///
 /// Sessions that a login replaced, and "not before" instants from before step 2, stay behind: the first
@@ -170,10 +170,18 @@ impl Store for Migrating {
     }
 
     async fn create(&self, record: &Record, durability: Durability) -> Result<Created> {
-        match self.stage {
-            Stage::Preparing => self.old.create(record, durability).await,
-            Stage::Carrying => self.new.create(record, durability).await,
+        let (here, there) = match self.stage {
+            Stage::Preparing => (Side::Old, Side::New),
+            Stage::Carrying => (Side::New, Side::Old),
+        };
+        if self.is_taken(there, record.id).await? {
+            return Ok(Created::Exists);
         }
+        let created = self.side(here).create(record, durability).await?;
+        if created == Created::New {
+            return self.unless_taken_meanwhile(here, there, record.id, durability).await;
+        }
+        Ok(created)
     }
 
     async fn load(&self, id: SessionId, now: SystemTime, access: Access) -> Result<Option<Loaded>> {
@@ -253,6 +261,29 @@ impl Store for Migrating {
 }
 
 impl Migrating {
+    /// Undoes a creation when a process of the other step created the same session meanwhile, which
+    /// only keys of another system make possible. Where both do, both are refused.
+    async fn unless_taken_meanwhile(
+        &self,
+        here: Side,
+        there: Side,
+        id: SessionId,
+        durability: Durability,
+    ) -> Result<Created> {
+        let taken = self.is_taken(there, id).await;
+        if let Ok(false) = taken {
+            return Ok(Created::New);
+        }
+        self.side(here).delete(id, durability).await?;
+        taken.map(|_| Created::Exists)
+    }
+
+    /// Whether a session of this ID is there, live or not.
+    async fn is_taken(&self, side: Side, id: SessionId) -> Result<bool> {
+        let there = self.side(side).load(id, UNIX_EPOCH, Access::Read).await?;
+        Ok(there.is_some_and(|there| !marks::is_arriving(&there.record)))
+    }
+
     async fn update_held(
         &self,
         record: &Record,

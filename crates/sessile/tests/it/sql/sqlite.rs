@@ -4,13 +4,15 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sessile::store::{self, Access, Created, Durability, Loaded, SqliteStore, Store, Updated};
-use sessile::{ErrorKind, SessionId};
+use sessile::store::{
+    self, Access, Created, Durability, Loaded, Scope, SqliteStore, Store, Updated,
+};
+use sessile::{ErrorKind, Record, SessionId};
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{Connection, SqliteConnection};
 
 use super::every_database::{created, record};
-use super::places::{self, Tables};
+use super::places::{self, Pool, Tables};
 
 const URL: &str = "SESSILE_TEST_SQLITE_URL";
 const ID: &str = "SESSILE_TEST_SQLITE_ID";
@@ -64,7 +66,7 @@ async fn count_up(store: &SqliteStore, id: SessionId) -> u64 {
     }
 }
 
-fn count_of(record: &sessile::Record) -> u64 {
+fn count_of(record: &Record) -> u64 {
     let json = record.data.get("count").map(|json| std::str::from_utf8(json).unwrap());
     json.map_or(0, |json| json.parse().unwrap())
 }
@@ -154,6 +156,47 @@ async fn a_first_start_waits_for_another_process_at_work_on_the_file() {
     assert!(early.is_err(), "it did not wait: {early:?}");
     sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
     assert_eq!(create.await.unwrap(), Created::New);
+}
+
+#[tokio::test]
+async fn a_full_database_refuses_saves_and_still_carries_out_logouts() {
+    let tables = places::sqlite();
+    let (store, _) =
+        tables.on_pool(&Pool { set: "PRAGMA max_page_count = 200", ..Pool::of(&tables) });
+    tables.store("shop").list(Scope::All, now(), None, 1).await.unwrap();
+    let stored = filled(&*store, &tables).await;
+    assert!(stored.len() > 10, "only {} fit", stored.len());
+    for kept in &stored {
+        let there = store.load(kept.id, now(), Access::Read).await.unwrap().unwrap().record;
+        assert_eq!(there, *kept, "what was acknowledged");
+    }
+    for ended in &stored[..stored.len() / 2] {
+        assert!(store.delete(ended.id, Durability::Final).await.unwrap());
+    }
+    created(&*store, large()).await;
+}
+
+/// Fills a database that may not grow any more, and gives what was acknowledged.
+async fn filled(store: &dyn Store, tables: &Tables) -> Vec<Record> {
+    let mut stored = Vec::new();
+    for _ in 0..200 {
+        let record = large();
+        match store.create(&record, Durability::Final).await {
+            Ok(created) => assert_eq!(created, Created::New),
+            Err(full) => {
+                assert_eq!(full.kind(), ErrorKind::Unavailable, "{full}");
+                return stored;
+            }
+        }
+        stored.push(record);
+    }
+    panic!("{} takes as much as one likes", tables.url(""));
+}
+
+fn large() -> Record {
+    let mut record = record(now());
+    record.data.insert("basket", format!("{:?}", "x".repeat(8_000)).into());
+    record
 }
 
 #[tokio::test]
