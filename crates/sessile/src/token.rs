@@ -355,6 +355,14 @@ mod tests {
         assert_eq!(again.secret().hash("a"), token.secret().hash("a"));
     }
 
+    #[test]
+    fn tokens_are_equal_in_both_halves_alone() {
+        let (one, other) = (Token::random().unwrap(), Token::random().unwrap());
+        assert_eq!(one, one.clone());
+        assert_ne!(one, Token::for_session(one.id()).unwrap(), "another secret");
+        assert_ne!(one, Token { id: other.id, secret: one.secret.clone() }, "another ID");
+    }
+
     // R8, R9
     #[test]
     fn only_the_one_exact_spelling_is_a_token() {
@@ -436,7 +444,10 @@ mod tests {
     #[test]
     fn an_id_has_one_spelling() {
         let id = SessionId::from_bytes([0xab; 16]);
-        assert_eq!(id.to_string().parse::<SessionId>().unwrap(), id);
+        let text = "ab".repeat(16);
+        assert_eq!(format!("{id:?}"), format!("SessionId({text})"));
+        assert_eq!(String::from(id), text);
+        assert_eq!(text.parse::<SessionId>().unwrap(), id);
         for bad in ["", "ab", &"AB".repeat(16), &"ab".repeat(17), &"é".repeat(16)] {
             assert!(bad.parse::<SessionId>().is_err(), "{bad}");
         }

@@ -196,6 +196,7 @@ mod tests {
     use super::samples::{at, fresh, record};
     use super::*;
     use crate::error::ErrorKind;
+    use crate::record::{PreviousSecret, RetiredSecret};
 
     #[test]
     fn remember_me_lasts_as_asked_and_is_explicit() {
@@ -206,6 +207,24 @@ mod tests {
         let lasting = logged_in(&login, at(999), record(), &Config::default(), at(1000)).unwrap();
         assert_eq!(cookie_life(&lasting, at(1100)), Some(Duration::from_secs(400)));
         assert_eq!(lasting.deadline(), at(1500));
+    }
+
+    #[test]
+    fn what_moves_begins_anew_but_for_its_login() {
+        let (began_at, proved_at) = (Some(at(5)), Some(at(9)));
+        let mut base = record();
+        (base.version, base.login_began_at) = (Version::new(7), began_at);
+        base.retired.push(RetiredSecret { hash: base.secret_hash, retired_at: at(3) });
+        base.previous = Some(PreviousSecret {
+            hash: base.secret_hash,
+            replaced_at: at(4),
+            accepted_until: None,
+            auth_epoch: 0,
+        });
+        let new = moved(base.clone(), fresh(), None);
+        assert_eq!((new.version, new.previous, new.retired.len()), (Version::FIRST, None, 0));
+        assert_eq!(new.login_began_at, began_at);
+        assert_eq!(moved(base, fresh(), proved_at).login_began_at, proved_at);
     }
 
     // R67
