@@ -1,8 +1,9 @@
 //! Tokens for forms: proof that a page of ours made the browser send a request.
 //!
-//! A token is the MAC of the session's ID and epoch under the hash of its secret, masked. The hash never leaves
-//! the server and the secret's rotation replaces it, so there is nothing to store; the mask is drawn
-//! for every page, so that compressed answers tell nothing of the token (BREACH, CVE-2013-3587).
+//! A token is the MAC of the session's ID and epoch under the hash of its secret, masked. The hash
+//! never leaves the server and the secret's rotation replaces it, so there is nothing to store; the
+//! mask is drawn for every page, so that compressed answers tell nothing of the token (BREACH,
+//! CVE-2013-3587).
 
 use data_encoding::BASE64URL_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
