@@ -88,10 +88,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Replaces the state of version `expected` by `record`, whose version is greater.
     ///
     /// A record whose use lies at or after the deadline of the current state comes too late, whatever
-    /// version it expects: [`Updated::Gone`], swept or not. A touch that is later than the record's use is kept. A record
-    /// never gains an owner (its index would miss it: a login creates) and never changes
-    /// from one owner to another; it may lose its owner, and then leaves that owner's list.
-    /// `ticket` is what [`load`](Store::load) gave, or [`Ticket::none`].
+    /// version it expects: [`Updated::Gone`], swept or not. A touch that is later than the record's
+    /// use is kept. A record never gains an owner (its index would miss it: a login creates) and
+    /// never changes from one owner to another; it may lose its owner, and then leaves that owner's
+    /// list. `ticket` is what [`load`](Store::load) gave, or [`Ticket::none`].
     async fn update(
         &self,
         record: &Record,

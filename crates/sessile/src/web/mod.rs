@@ -31,7 +31,8 @@ impl Error {
     /// The status a response has when this error is its reason.
     ///
     /// 503 when trying again later may help, 409 when the session changed under the request, 401
-    /// when nobody is signed in, 403 for a form that is not ours, 400 for plain HTTP where TLS is needed, 500 for the rest.
+    /// when nobody is signed in, 403 for a form that is not ours, 400 for plain HTTP where TLS is
+    /// needed, 500 for the rest.
     pub fn status(&self) -> StatusCode {
         match self.kind() {
             ErrorKind::Unavailable

@@ -61,33 +61,35 @@ pub use self::move_all::{MoveAll, Moved, move_all};
 /// 6. Delete the mark.
 ///
 /// So the version of a session grows by two when it is carried. An ending deletes **in the old store
-/// first, then in the new one**, and is acknowledged after both. Before the old record is gone, step 4
-/// finds it gone and nothing arrives; after step 4, the deletion in the new store takes what arrives or
-/// arrived, and step 5 finds nothing to unwrap. An attempt that wakes up late may still put an arriving
-/// record into the new store. It is no session without a mark of the next version in the old one, and
-/// none is ever made: the record it would replace is gone. It is removed by who meets it, or expires.
+/// first, then in the new one**, and is acknowledged after both. Before the old record is gone,
+/// step 4 finds it gone and nothing arrives; after step 4, the deletion in the new store takes what
+/// arrives or arrived, and step 5 finds nothing to unwrap. An attempt that wakes up late may still
+/// put an arriving record into the new store. It is no session without a mark of the next version
+/// in the old one, and none is ever made: the record it would replace is gone. It is removed by who
+/// meets it, or expires.
 ///
 /// A crash between any two steps leaves the session in the old store, or a mark that the next look at
 /// the session acts upon. An error of either store ends the operation with that error.
 ///
-/// `delete_owner` writes its instant to both stores, the old one first, and a login is judged where it
-/// creates its session. A record that is carried is not judged again: it was there, and spared.
+/// `delete_owner` writes its instant to both stores, the old one first, and a login is judged where
+/// it creates its session. A record that is carried is not judged again: it was there, and spared.
 /// Exclusive access is the lock of the store the session is in.
 ///
-/// Kept by `every_schedule_of_two_keeps_the_promises`, which runs the orders in which the calls of two
-/// operations can fall, `schedules_of_three_keep_the_promises`,
+/// Kept by `every_schedule_of_two_keeps_the_promises`, which runs the orders in which the calls of
+/// two operations can fall, `schedules_of_three_keep_the_promises`,
 /// `a_carrier_that_wakes_up_late_brings_nothing_back` and
 /// `a_crash_at_any_call_loses_no_session_and_undoes_no_logout`. Why each step is there is in
 /// `docs/design.md`.
 ///
 /// # Costs
 ///
-/// A look-up of a session that has moved is one call, as without this; one of a session that never was
-/// is three, and so is a creation, which must not give the ID of a session in the other store. Carrying takes some ten calls, once per session. Lists read both stores, and look twice
-/// at what is still in the old one. Nothing of a session is kept in both: the old store is no backup.
+/// A look-up of a session that has moved is one call, as without this; one of a session that never
+/// was is three, and so is a creation, which must not give the ID of a session in the other store.
+/// Carrying takes some ten calls, once per session. Lists read both stores, and look twice at what
+/// is still in the old one. Nothing of a session is kept in both: the old store is no backup.
 ///
-/// Sessions that a login replaced, and "not before" instants from before step 2, stay behind: the first
-/// mean something for a minute, the second for requests that were under way then.
+/// Sessions that a login replaced, and "not before" instants from before step 2, stay behind: the
+/// first mean something for a minute, the second for requests that were under way then.
 ///
 /// # Examples
 ///

@@ -45,9 +45,9 @@
 //!
 //! Loads, touches and updates are one command on one key. A creation files the session in two sorted
 //! sets first (some 250 bytes), and enters a signed-in one with its owner; a deletion strikes it out
-//! behind. In a Cluster these two sets of a namespace lie on one node. Clean-up reads what is due from the set, however much is stored. A page of a list reads
-//! its sessions' records whole; the list of one owner reads the IDs of all of that owner's sessions
-//! for every page.
+//! behind. In a Cluster these two sets of a namespace lie on one node. Clean-up reads what is due from
+//! the set, however much is stored. A page of a list reads its sessions' records whole; the list of one
+//! owner reads the IDs of all of that owner's sessions for every page.
 
 mod address;
 mod check;
