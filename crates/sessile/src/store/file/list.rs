@@ -143,3 +143,45 @@ impl Listing {
         Page::new(self.sessions, next)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::super::Options;
+    use super::super::sys::record::Recording;
+    use super::*;
+    use crate::token::SecretHash;
+
+    fn store(core: &Core, owner: Option<&Owner>, sessions: usize) {
+        for _ in 0..sessions {
+            let (id, hash) = (SessionId::random().unwrap(), SecretHash::from_bytes([7; 32]));
+            let mut record = Record::new(id, hash, UNIX_EPOCH, None, Duration::from_secs(60));
+            (record.owner, record.login_began_at) = (owner.cloned(), Some(UNIX_EPOCH));
+            core.create(&record, Durability::Process).unwrap();
+        }
+    }
+
+    /// How many sessions a page shows, and how often it opened or read something.
+    fn price(list: impl Fn() -> Result<Page>) -> (usize, usize) {
+        list().unwrap();
+        let recording = Recording::start();
+        (list().unwrap().sessions.len(), recording.steps())
+    }
+
+    #[test]
+    fn a_list_costs_what_it_shows_and_not_what_is_stored() {
+        let directory = tempfile::tempdir().unwrap();
+        let core = Core::open(directory.path(), Options::default()).unwrap();
+        let ann = Owner::new("ann").unwrap();
+        let of_ann = || core.list_owner(&ann, UNIX_EPOCH, None, 100);
+        let of_all = |limit| price(|| core.list_all(UNIX_EPOCH, None, limit));
+        store(&core, Some(&ann), 3);
+        let alone = price(of_ann);
+        store(&core, None, 300);
+        assert_eq!((alone.0, price(of_ann)), (3, alone));
+        let ((ten, cheap), (hundred, dear)) = (of_all(10), of_all(100));
+        assert_eq!((ten, hundred), (10, 100));
+        assert!(cheap * 5 < dear && dear < 400, "{cheap} and {dear} calls");
+    }
+}
