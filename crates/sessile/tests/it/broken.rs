@@ -23,8 +23,8 @@ macro_rules! faults {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn $test() {
-                let expected: &[&str] = &[$(stringify!($law)),*];
-                assert_eq!(broken_by(Fault::$fault).await, expected.iter().copied().collect());
+                let expected = BTreeSet::from([$(stringify!($law)),*]);
+                assert_eq!(broken_by(Fault::$fault, &expected).await, expected);
             }
         )*
 
@@ -337,8 +337,22 @@ faults! {
     ]
 }
 
-/// The laws that a memory store with this fault breaks.
-async fn broken_by(fault: Fault) -> BTreeSet<&'static str> {
+/// A race may be won by chance on a busy machine; a fault that shows has shown after so many rounds.
+const ROUNDS_MAX: usize = 5;
+
+/// The laws that a memory store with this fault breaks. Those that it should break and did not are
+/// tried again; what it breaks beside them counts from whichever round.
+async fn broken_by(fault: Fault, expected: &BTreeSet<&'static str>) -> BTreeSet<&'static str> {
+    let mut broken = broken_at_once_by(fault).await;
+    for _ in 1..ROUNDS_MAX {
+        if !broken.is_superset(expected) {
+            broken.extend(broken_at_once_by(fault).await);
+        }
+    }
+    broken
+}
+
+async fn broken_at_once_by(fault: Fault) -> BTreeSet<&'static str> {
     let mut tasks = JoinSet::new();
     for law in laws() {
         tasks.spawn(async move {
