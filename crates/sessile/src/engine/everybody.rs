@@ -107,7 +107,7 @@ impl Engine {
                 return Err(error);
             }
         };
-        if counted_since.is_none_or(|since| new.login_began_at > Some(since)) {
+        if counts(new, counted_since) {
             return Ok(());
         }
         self.undo(new.id).await;
@@ -162,6 +162,11 @@ impl Engine {
         let mark = mark.map_err(|error| self.failed(error))?;
         Ok(mark.map(|loaded| (loaded.record.authenticated_at, loaded)))
     }
+}
+
+/// Whether a login counts where the mark says `since`, which ends those of that very instant too.
+pub(super) fn counts(login: &Record, since: Option<SystemTime>) -> bool {
+    since.is_none_or(|since| login.login_began_at > Some(since))
 }
 
 /// A record as of a session that a login replaced, whose secret nobody knows.

@@ -5,6 +5,7 @@
 //! [`plan`](crate::plan); the order of calls is modelled, and each model names the functions of
 //! `open.rs` and `commit.rs` that it mirrors.
 
+mod everybody;
 mod login;
 mod rotation;
 
