@@ -268,7 +268,8 @@ impl Session {
     /// over. Call it after the body was read: a slow client would hold up the others.
     ///
     /// # Errors
-    /// [`ErrorKind::LockTimeout`] when it was not free within `lock_wait`.
+    /// [`ErrorKind::LockTimeout`] when it was not free within `lock_wait`; what a closure given to
+    /// [`update`](Self::update) fails with on what is there by now, and then nothing is written.
     pub async fn exclusive(self) -> Result<ExclusiveSession> {
         self.slot.open(Mode::Exclusive).await?;
         Ok(ExclusiveSession::new(self))

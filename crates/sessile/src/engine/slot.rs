@@ -126,12 +126,36 @@ impl Slot {
         let opened = self.engine.open(&tokens, mode, &self.visitor);
         let (standing, ticket) = self.in_its_name(opened).await?;
         *io = Io { mode: Some(mode), ticket };
-        let mut state = self.state();
-        state.writes = mode > Mode::Read;
-        state.rebase(match standing {
+        self.state().writes = mode > Mode::Read;
+        self.rebase(match standing {
             Standing::Nobody if self.presented.any() => Standing::Ended,
             standing => standing,
         })
+    }
+
+    /// Takes `standing` as what is stored, and puts on top what the handler did meanwhile.
+    ///
+    /// Its closures may use this very session, so they run without our lock. What is noted while they
+    /// do comes after. When one of them fails, all that was to be written is dropped.
+    fn rebase(&self, standing: Standing) -> Result<()> {
+        let (mut changes, mut data) = (Changes::default(), standing.data().clone());
+        loop {
+            let mut state = self.state();
+            let later = std::mem::take(&mut state.changes);
+            if later.is_empty() {
+                state.edited = (!changes.is_empty()).then_some(data);
+                (state.changes, state.standing) = (changes, standing);
+                return Ok(());
+            }
+            drop(state);
+            if let Err(error) = later.apply(&mut data) {
+                let mut state = self.state();
+                (state.changes, state.edited) = (Changes::default(), None);
+                state.standing = standing;
+                return Err(error);
+            }
+            changes.append(later, &data);
+        }
     }
 
     /// What to look up: the token that this response is to set, once a commit has made one, and what
@@ -403,11 +427,13 @@ impl Committing<'_> {
                 state.endings.drain(..self.endings);
                 state.logs_out = !state.endings.is_empty();
                 state.cookie = settled.cookie.or(state.cookie.take());
-                state.rebase(settled.standing)
+                drop(state);
+                self.slot.rebase(settled.standing)
             }
             Err(error) => {
-                let standing = std::mem::take(&mut state.standing);
-                state.rebase(standing)?;
+                let standing = state.standing.clone();
+                drop(state);
+                self.slot.rebase(standing)?;
                 Err(error)
             }
         }
@@ -459,12 +485,7 @@ impl State {
     }
 
     fn data(&self) -> &Data {
-        static EMPTY: Data = Data::new();
-        match (&self.edited, &self.standing) {
-            (Some(data), _) => data,
-            (None, Standing::Live(live)) => &live.record.data,
-            (None, _) => &EMPTY,
-        }
+        self.edited.as_ref().unwrap_or_else(|| self.standing.data())
     }
 
     fn edit<T>(
@@ -479,18 +500,6 @@ impl State {
         check_size(&data, &engine.config)?;
         self.edited = Some(data);
         note(&mut self.changes);
-        Ok(())
-    }
-
-    /// Takes `standing` as what is stored, and puts on top what the handler did meanwhile.
-    fn rebase(&mut self, standing: Standing) -> Result<()> {
-        self.standing = standing;
-        self.edited = None;
-        if !self.changes.is_empty() {
-            let mut data = self.data().clone();
-            self.changes.apply(&mut data)?;
-            self.edited = Some(data);
-        }
         Ok(())
     }
 
