@@ -24,6 +24,10 @@ use crate::record::{Data, Record};
 use crate::store::{Loaded, Ticket};
 use crate::token::{SessionId, Token};
 
+/// How often a closure runs in one `update` while tasks of the same request change its key. More than
+/// that is no race: it changes the key itself.
+const RUNS_MAX: u32 = 10_000;
+
 #[derive(Debug)]
 pub(crate) struct Slot {
     engine: Arc<Engine>,
@@ -231,14 +235,21 @@ impl Slot {
         self.edit(Data::clear, Changes::clear)
     }
 
-    /// Runs `closure` on what the handler sees, and notes it for the commit.
-    pub(crate) fn update(&self, key: &str, closure: Closure) -> Result<Bytes> {
+    /// Runs `closure` on what the handler sees, and notes it for the commit; gives what `read` makes
+    /// of the outcome. What cannot be read is not noted.
+    pub(crate) fn update<T>(
+        &self,
+        key: &str,
+        closure: Closure,
+        read: impl Fn(&Bytes) -> Result<T>,
+    ) -> Result<T> {
         self.check_open()?;
-        loop {
+        for _ in 0..RUNS_MAX {
             // The closure may use this very session, so it runs without our lock.
             let before = self.with_data(|data| data.get(key).cloned());
             let json = closure(before.as_ref())?;
             check_nesting(&json, &self.engine.config)?;
+            let value = read(&json)?;
             let mut state = self.state();
             if state.data().get(key) == before.as_ref() {
                 let noted = json.clone();
@@ -247,9 +258,13 @@ impl Slot {
                     |data| data.insert(key, noted.clone()),
                     |changes| changes.update(key, closure, noted.clone()),
                 )?;
-                return Ok(json);
+                return Ok(value);
             }
         }
+        Err(Error::new(
+            ErrorKind::Contended,
+            "the key changed each time the closure given to `update` ran; let it change no session",
+        ))
     }
 
     fn edit<T>(

@@ -215,6 +215,7 @@ engine_laws! {
     a_closure_that_panics_at_commit_writes_nothing
     a_closure_may_use_its_own_session
     a_closure_that_runs_again_may_use_its_own_session
+    a_closure_that_changes_its_own_key_is_refused
     many_committers_of_one_session_all_succeed
     logout_wins_against_a_request_in_flight
     logout_is_carried_out_with_a_5xx

@@ -131,6 +131,17 @@ pub(crate) async fn a_closure_that_runs_again_may_use_its_own_session(place: &Pl
     assert_eq!(after.get::<String>("total").unwrap().as_deref(), Some("17"));
 }
 
+pub(crate) async fn a_closure_that_changes_its_own_key_is_refused(place: &Place) {
+    let server = Server::new(place);
+    let visit = server.visit("").await;
+    let clone = visit.session.clone();
+    let restless = move |n: Option<u64>| {
+        count(&clone).unwrap();
+        n.unwrap_or(0)
+    };
+    assert_eq!(kind_of(visit.session.update("count", restless)), Some(ErrorKind::Contended));
+}
+
 pub(crate) async fn many_committers_of_one_session_all_succeed(place: &Place) {
     // What is proved is that nobody loses, not how fast a busy server is.
     let server = Server::with(place, |config| config.commit_deadline = secs(60));

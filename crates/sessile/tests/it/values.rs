@@ -1,0 +1,45 @@
+//! What may be put into a session, and what comes back.
+
+use std::collections::BTreeMap;
+
+use sessile::store::MemoryStore;
+use sessile::{ErrorKind, Session, Sessions};
+
+fn session() -> Session {
+    Sessions::new(MemoryStore::new()).detached()
+}
+
+#[test]
+fn an_update_that_cannot_be_read_back_changes_nothing() {
+    let session = session();
+    session.insert("n", &1.5).unwrap();
+    // JSON has no word for it, and serde writes `null`.
+    let update = session.update("n", |_: Option<f64>| f64::NAN);
+    assert_eq!(update.unwrap_err().kind(), ErrorKind::Value);
+    assert_eq!(session.get::<f64>("n").unwrap(), Some(1.5));
+}
+
+#[test]
+fn what_json_cannot_hold_is_refused_and_changes_nothing() {
+    let session = session();
+    session.insert("map", &BTreeMap::from([(1, "one")])).unwrap();
+    assert_eq!(session.get::<BTreeMap<u8, String>>("map").unwrap().unwrap()[&1], "one");
+    let by_pair = BTreeMap::from([((1, 2), "pair")]);
+    assert_eq!(session.insert("map", &by_pair).unwrap_err().kind(), ErrorKind::Value);
+    assert_eq!(session.get::<BTreeMap<u8, String>>("map").unwrap().unwrap()[&1], "one");
+}
+
+#[test]
+fn a_key_is_1_to_255_bytes() {
+    let session = session();
+    let long = "k".repeat(1 << 20);
+    for key in ["", &long[..256], &long] {
+        assert_eq!(session.insert(key, "v").unwrap_err().kind(), ErrorKind::Value);
+        let update = session.update(key, |n: Option<u8>| n.unwrap_or(0));
+        assert_eq!(update.unwrap_err().kind(), ErrorKind::Value);
+        assert_eq!(session.get::<String>(key).unwrap(), None);
+        session.remove(key).unwrap();
+    }
+    session.insert(&long[..255], "v").unwrap();
+    assert!(session.contains(&long[..255]));
+}
