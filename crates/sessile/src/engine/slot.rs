@@ -112,6 +112,7 @@ impl Slot {
     /// Loads the session, once, in at least this mode.
     pub(crate) async fn open(&self, mode: Mode) -> Result<()> {
         self.state().asked = true;
+        let _leftovers = Leftovers(self);
         let mut io = self.io.lock().await;
         self.check_open()?;
         if io.mode >= Some(mode) {
@@ -134,7 +135,8 @@ impl Slot {
         self.rebase(match standing {
             Standing::Nobody if self.presented.any() => Standing::Ended,
             standing => standing,
-        })
+        })?;
+        self.check_open()
     }
 
     /// Takes `standing` as what is stored, and puts on top what the handler did meanwhile.
@@ -343,6 +345,7 @@ impl Slot {
 
     /// Carries out what the handler asked for since the last commit, and says how it went.
     pub(crate) async fn commit(&self) -> Result<()> {
+        let _leftovers = Leftovers(self);
         let mut io = self.io.lock().await;
         let Some(work) = self.begin_commit()? else { return Ok(()) };
         let commit = Committing { slot: self, endings: work.endings.len() };
@@ -407,8 +410,16 @@ impl Slot {
         state.drop_wishes();
         state.phase = Phase::Closed;
         drop(state);
-        // Whoever holds `io` now drops the ticket with the slot.
+        self.free_ticket()
+    }
+
+    /// The ticket, unless a load or a commit is under way: that one leaves none behind then.
+    fn free_ticket(&self) -> Ticket {
         self.io.try_lock().map(|mut io| std::mem::take(&mut io.ticket)).unwrap_or_default()
+    }
+
+    fn is_over(&self) -> bool {
+        self.state().phase == Phase::Closed
     }
 
     pub(super) fn was_asked(&self) -> bool {
@@ -420,6 +431,18 @@ impl Slot {
         cookie::write(&self.engine.config, &self.presented, state.cookie.as_ref(), headers);
         if let Some(change) = &state.cookie {
             self.engine.note_delivery(change);
+        }
+    }
+}
+
+/// What a load or a commit of a task may leave behind whose request was over meanwhile: a lock. Made
+/// before `io` is locked, so that it is dropped after `io` is free.
+struct Leftovers<'a>(&'a Slot);
+
+impl Drop for Leftovers<'_> {
+    fn drop(&mut self) {
+        if self.0.is_over() {
+            drop(self.0.free_ticket());
         }
     }
 }

@@ -300,6 +300,7 @@ engine_laws! {
     a_commit_that_is_dropped_half_way_refuses_to_go_on
     a_clone_that_outlives_its_request_reads_and_refuses_to_write
     a_dropped_exchange_writes_nothing_and_frees_its_lock
+    a_lock_that_comes_after_its_request_is_given_back
     exclusive_requests_run_one_after_the_other
     logout_passes_an_exclusive_request
     a_session_asked_for_twice_is_loaded_once

@@ -69,6 +69,27 @@ pub(crate) async fn a_dropped_exchange_writes_nothing_and_frees_its_lock(place: 
     assert_eq!(session.get::<String>("key").unwrap().as_deref(), Some("value"));
 }
 
+/// A task of the handler waits for the lock, and gets it when nobody waits for the task any more.
+pub(crate) async fn a_lock_that_comes_after_its_request_is_given_back(place: &Place) {
+    let server = Server::with(place, |config| config.lock_wait = secs(10));
+    let cookie = server.write("", "key", "value").await;
+    let holder = server.begin(&cookie);
+    holder.handle().exclusive().await.unwrap();
+    let left = server.visit(&cookie).await;
+    let clone = left.session.clone();
+    let waiting = tokio::spawn(clone.exclusive());
+    while !waiting.is_finished() && server.store.calls() < 6 {
+        tokio::task::yield_now().await;
+    }
+    drop(left.exchange);
+    drop(holder);
+    let held = waiting.await.unwrap();
+    assert_eq!(held.as_ref().err().map(sessile::Error::kind), Some(ErrorKind::Closed));
+    let next = server.begin(&cookie);
+    next.handle().exclusive().await.unwrap();
+    drop(left.session);
+}
+
 pub(crate) async fn exclusive_requests_run_one_after_the_other(place: &Place) {
     let server = std::sync::Arc::new(Server::new(place));
     let cookie = server.write("", "key", "value").await;
