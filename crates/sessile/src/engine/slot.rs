@@ -62,6 +62,8 @@ struct State {
     asked: bool,
     /// Whether it was asked for other than for reading alone.
     writes: bool,
+    /// Whether the last commit is under way, after which nothing more is written.
+    finishing: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -366,7 +368,7 @@ impl Slot {
 
     fn begin_commit(&self) -> Result<Option<Work>> {
         let mut state = self.state();
-        state.check_open()?;
+        state.check_phase()?;
         if !state.has_work() {
             return Ok(None);
         }
@@ -395,6 +397,11 @@ impl Slot {
             let now = self.engine.now();
             state.wish.upkeep = upkeep(&live.record, live.authority, navigates, config, now);
         }
+    }
+
+    /// From here on clones in tasks are refused: what they noted would never be written.
+    pub(super) fn take_no_more(&self) {
+        self.state().finishing = true;
     }
 
     /// A failing response keeps nothing but the endings its handler asked for.
@@ -489,16 +496,18 @@ impl Drop for Committing<'_> {
 
 impl State {
     fn check_open(&self) -> Result<()> {
+        self.check_phase()?;
+        if self.finishing { Err(over()) } else { Ok(()) }
+    }
+
+    fn check_phase(&self) -> Result<()> {
         match self.phase {
             Phase::Open | Phase::Committing => Ok(()),
             Phase::Broken => Err(Error::new(
                 ErrorKind::Closed,
                 "a commit of this session was dropped half-way; its outcome is unknown",
             )),
-            Phase::Closed => Err(Error::new(
-                ErrorKind::Closed,
-                "the request of this session is over; write through `Sessions::find(id)`",
-            )),
+            Phase::Closed => Err(over()),
         }
     }
 
@@ -546,4 +555,11 @@ impl State {
         self.wish.drop_but_lowering();
         self.edited = None;
     }
+}
+
+fn over() -> Error {
+    Error::new(
+        ErrorKind::Closed,
+        "the request of this session is over; write through `Sessions::find(id)`",
+    )
 }

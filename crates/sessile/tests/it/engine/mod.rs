@@ -299,6 +299,7 @@ engine_laws! {
     going_up_after_a_committed_login_finds_the_new_session
     a_commit_that_is_dropped_half_way_refuses_to_go_on
     a_clone_that_outlives_its_request_reads_and_refuses_to_write
+    what_is_changed_while_the_last_commit_runs_is_refused
     a_dropped_exchange_writes_nothing_and_frees_its_lock
     a_lock_that_comes_after_its_request_is_given_back
     exclusive_requests_run_one_after_the_other

@@ -56,6 +56,22 @@ pub(crate) async fn a_clone_that_outlives_its_request_reads_and_refuses_to_write
     assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("value"));
 }
 
+pub(crate) async fn what_is_changed_while_the_last_commit_runs_is_refused(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "value").await;
+    let visit = server.visit(&cookie).await;
+    let clone = visit.session.clone();
+    visit.session.insert("key", "new").unwrap();
+    let barrier = server.store.stop_after(0);
+    let finish = tokio::spawn(visit.finish());
+    assert!(barrier.is_met_by(&finish).await);
+    assert_eq!(kind_of(clone.insert("late", "lost")), Some(ErrorKind::Closed));
+    assert_eq!(clone.get::<String>("key").unwrap().as_deref(), Some("new"));
+    barrier.lift();
+    finish.await.unwrap().unwrap();
+    assert_eq!(server.visit(&cookie).await.session.keys(), ["key"]);
+}
+
 pub(crate) async fn a_dropped_exchange_writes_nothing_and_frees_its_lock(place: &Place) {
     let server = Server::with(place, |config| config.lock_wait = secs(1));
     let cookie = server.write("", "key", "value").await;
