@@ -94,10 +94,9 @@ impl Slot {
     /// A slot of no request, for a session that the application found by its ID.
     pub(super) fn found(engine: Arc<Engine>, loaded: Loaded) -> Self {
         let slot = Self::new(engine, Presented::default(), Visitor::default());
-        let record = Arc::new(loaded.record);
-        let live = Live { record, authority: Authority::Server, hash: None };
-        slot.state().standing = Standing::Live(live);
-        let io = Io { mode: Some(Mode::Write), ticket: loaded.ticket };
+        let (standing, ticket) = by_id(loaded);
+        slot.state().standing = standing;
+        let io = Io { mode: Some(Mode::Write), ticket };
         Self { io: AsyncMutex::new(io), ..slot }
     }
 
@@ -129,9 +128,7 @@ impl Slot {
         }
         // Going up: what the lower mode held goes first, so that we never wait for ourselves.
         self.engine.release(std::mem::take(&mut io.ticket)).await;
-        let tokens = self.tokens();
-        let opened = self.engine.open(&tokens, mode, &self.visitor);
-        let (standing, ticket) = self.in_its_name(opened).await?;
+        let (standing, ticket) = self.in_its_name(self.load(mode)).await?;
         *io = Io { mode: Some(mode), ticket };
         self.state().writes = mode > Mode::Read;
         self.rebase(match standing {
@@ -163,6 +160,22 @@ impl Slot {
                 return Err(error);
             }
             changes.append(later, &data);
+        }
+    }
+
+    async fn load(&self, mode: Mode) -> Result<(Standing, Ticket)> {
+        if let Some(id) = self.found_id() {
+            let found = self.engine.find(id, mode).await?;
+            return Ok(found.map_or((Standing::Ended, Ticket::none()), by_id));
+        }
+        self.engine.open(&self.tokens(), mode, &self.visitor).await
+    }
+
+    /// The session that the application found by its ID, if that is what this is.
+    fn found_id(&self) -> Option<SessionId> {
+        match &self.state().standing {
+            Standing::Live(live) if live.authority == Authority::Server => Some(live.record.id),
+            _ => None,
         }
     }
 
@@ -555,6 +568,13 @@ impl State {
         self.wish.drop_but_lowering();
         self.edited = None;
     }
+}
+
+/// A session that the application found by its ID.
+fn by_id(Loaded { record, ticket }: Loaded) -> (Standing, Ticket) {
+    let record = Arc::new(record);
+    let live = Live { record, authority: Authority::Server, hash: None };
+    (Standing::Live(live), ticket)
 }
 
 fn over() -> Error {

@@ -234,6 +234,7 @@ engine_laws! {
     a_login_does_not_revive_ended_data
     a_login_that_began_before_revoke_all_is_refused
     a_login_whose_token_is_rotated_away_meanwhile_is_told_so
+    a_session_found_by_its_id_ends_for_the_finder_with_a_login
     rotation_keeps_id_data_and_deadline
     the_previous_secret_reads_and_writes_and_leaves_the_cookie_alone
     the_previous_secret_may_not_log_in_step_up_or_lock
@@ -294,6 +295,7 @@ engine_laws! {
     a_session_over_plain_http_goes_on_without_a_new_cookie
     an_outage_reads_as_nobody_when_asked_and_writes_nothing
     a_session_is_found_by_its_id_and_written_by_commit
+    a_session_found_by_its_id_may_be_held_alone
     commit_shows_the_committed_value
     a_request_goes_on_after_a_committed_login
     going_up_after_a_committed_login_finds_the_new_session

@@ -230,3 +230,23 @@ pub(crate) async fn a_flash_noted_while_another_is_given_is_kept(place: &Place) 
     looking.finish().await.unwrap();
     assert_eq!(server.visit(&cookie).await.session.flashes().unwrap(), ["second"]);
 }
+
+pub(crate) async fn a_session_found_by_its_id_may_be_held_alone(place: &Place) {
+    let server = Server::with(place, |config| config.lock_wait = secs(1));
+    let cookie = server.signed_in("ann").await;
+    let id = server.id(&cookie).await.unwrap();
+    let found = server.sessions.find(id).await.unwrap().unwrap();
+    found.insert("before", "kept").unwrap();
+    let held = found.exclusive().await.unwrap();
+    assert_eq!((held.id(), held.keys()), (Some(id), vec!["before".to_owned()]));
+    let other = server.begin(&cookie);
+    assert_eq!(kind_of(other.handle().exclusive().await), Some(ErrorKind::LockTimeout));
+    held.insert("job", "done").unwrap();
+    held.commit().await.unwrap();
+    drop(held);
+    assert_eq!(server.visit(&cookie).await.session.keys(), ["before", "job"]);
+    let found = server.sessions.find(id).await.unwrap().unwrap();
+    server.sessions.revoke_any(id).await.unwrap();
+    let held = found.exclusive().await.unwrap();
+    assert!(held.id().is_none() && held.has_ended());
+}
