@@ -58,6 +58,8 @@ struct State {
     endings: Vec<SessionId>,
     /// Whether it logged out at all, be it of a session that was no more.
     logs_out: bool,
+    /// How often it did, for whatever was under way meanwhile.
+    logouts: u32,
     cookie: Option<CookieChange>,
     asked: bool,
     /// Whether it was asked for other than for reading alone.
@@ -128,24 +130,31 @@ impl Slot {
         }
         // Going up: what the lower mode held goes first, so that we never wait for ourselves.
         self.engine.release(std::mem::take(&mut io.ticket)).await;
+        let logouts = self.state().logouts;
         let (standing, ticket) = self.in_its_name(self.load(mode)).await?;
         *io = Io { mode: Some(mode), ticket };
         self.state().writes = mode > Mode::Read;
-        self.rebase(match standing {
-            Standing::Nobody if self.presented.any() => Standing::Ended,
+        let standing = match standing {
+            Standing::Nobody if self.presented.any() && !self.has_logged_out() => Standing::Ended,
             standing => standing,
-        })?;
+        };
+        self.rebase(standing, logouts)?;
         self.check_open()
     }
 
     /// Takes `standing` as what is stored, and puts on top what the handler did meanwhile.
     ///
     /// Its closures may use this very session, so they run without our lock. What is noted while they
-    /// do comes after. When one of them fails, all that was to be written is dropped.
-    fn rebase(&self, standing: Standing) -> Result<()> {
+    /// do comes after. When one of them fails, all that was to be written is dropped. A handler that
+    /// logged out since there were so many `logouts` meant this session, too.
+    fn rebase(&self, standing: Standing, logouts: u32) -> Result<()> {
         let (mut changes, mut data) = (Changes::default(), standing.data().clone());
         loop {
             let mut state = self.state();
+            if state.logouts != logouts {
+                state.end(standing);
+                return Ok(());
+            }
             let later = std::mem::take(&mut state.changes);
             if later.is_empty() {
                 state.edited = (!changes.is_empty()).then_some(data);
@@ -180,12 +189,22 @@ impl Slot {
     }
 
     /// What to look up: the token that this response is to set, once a commit has made one, and what
-    /// the request brought before.
+    /// the request brought before. After a logout that is over, committed or not.
     fn tokens(&self) -> Cow<'_, [Token]> {
-        match &self.state().cookie {
-            Some(CookieChange::Set { token, .. }) => vec![token.clone()].into(),
-            _ => Cow::Borrowed(&self.presented.tokens),
+        let set = match &self.state().cookie {
+            Some(CookieChange::Set { token, .. }) => Some(token.clone()),
+            _ => None,
+        };
+        match set {
+            Some(token) => vec![token].into(),
+            None if self.has_logged_out() => Cow::default(),
+            None => Cow::Borrowed(&self.presented.tokens),
         }
+    }
+
+    fn has_logged_out(&self) -> bool {
+        let state = self.state();
+        state.logs_out || matches!(state.cookie, Some(CookieChange::Remove))
     }
 
     fn check_open(&self) -> Result<()> {
@@ -353,6 +372,7 @@ impl Slot {
         // A token that an earlier commit of this request would have set opens nothing by now.
         state.cookie = None;
         state.logs_out = true;
+        state.logouts += 1;
         Ok(())
     }
 
@@ -362,14 +382,14 @@ impl Slot {
     pub(crate) async fn commit(&self) -> Result<()> {
         let _leftovers = Leftovers(self);
         let mut io = self.io.lock().await;
-        let Some(work) = self.begin_commit()? else { return Ok(()) };
-        let commit = Committing { slot: self, endings: work.endings.len() };
+        let Some((work, commit)) = self.begin_commit()? else { return Ok(()) };
         let before = self.id();
         let carried_out = self.engine.carry_out(work, &mut io.ticket);
         let settled = self.in_its_name(carried_out).await;
         let settled = commit.settle(settled);
         // A login goes on under another ID, and what was opened for the old one is of no use to it.
         if self.id() != before {
+            io.mode = io.mode.min(Some(Mode::Write));
             self.engine.release(std::mem::take(&mut io.ticket)).await;
         }
         settled
@@ -379,14 +399,15 @@ impl Slot {
         self.with_record(|record| record.id)
     }
 
-    fn begin_commit(&self) -> Result<Option<Work>> {
+    fn begin_commit(&self) -> Result<Option<(Work, Committing<'_>)>> {
         let mut state = self.state();
         state.check_phase()?;
         if !state.has_work() {
             return Ok(None);
         }
         state.phase = Phase::Committing;
-        Ok(Some(Work {
+        let (endings, logouts) = (state.endings.len(), state.logouts);
+        let work = Work {
             endings: state.endings.clone(),
             removes_cookie: state.logs_out && self.presented.any(),
             standing: state.standing.clone(),
@@ -396,7 +417,8 @@ impl Slot {
             visitor: self.visitor.clone(),
             began_at: self.began_at,
             key: self.key.clone(),
-        }))
+        };
+        Ok(Some((work, Committing { slot: self, endings, logouts })))
     }
 
     /// Adds what keeps the secret fresh, unless the handler asks for a new one anyway.
@@ -471,6 +493,7 @@ impl Drop for Leftovers<'_> {
 struct Committing<'a> {
     slot: &'a Slot,
     endings: usize,
+    logouts: u32,
 }
 
 impl Committing<'_> {
@@ -484,14 +507,16 @@ impl Committing<'_> {
                 // Deleting is idempotent: after a failure the endings stay, to be carried out again.
                 state.endings.drain(..self.endings);
                 state.logs_out = !state.endings.is_empty();
-                state.cookie = settled.cookie.or(state.cookie.take());
+                if state.logouts == self.logouts {
+                    state.cookie = settled.cookie.or(state.cookie.take());
+                }
                 drop(state);
-                self.slot.rebase(settled.standing)
+                self.slot.rebase(settled.standing, self.logouts)
             }
             Err(error) => {
                 let standing = state.standing.clone();
                 drop(state);
-                self.slot.rebase(standing)?;
+                self.slot.rebase(standing, self.logouts)?;
                 Err(error)
             }
         }
@@ -561,6 +586,14 @@ impl State {
         self.edited = Some(data);
         note(&mut self.changes);
         Ok(())
+    }
+
+    /// Ends what a load or a commit gave that was under way when the handler logged out.
+    fn end(&mut self, standing: Standing) {
+        if let Standing::Live(live) = standing {
+            self.endings.push(live.record.id);
+        }
+        self.logs_out = true;
     }
 
     fn drop_wishes(&mut self) {

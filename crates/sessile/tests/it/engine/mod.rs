@@ -222,6 +222,8 @@ engine_laws! {
     logout_with_a_dead_token_removes_the_cookie
     a_session_may_begin_after_a_logout_in_one_request
     a_token_committed_before_a_logout_never_goes_out
+    what_was_logged_out_does_not_come_back_by_going_up
+    a_logout_beside_a_commit_of_its_own_request_ends_what_that_makes
     only_the_request_that_logs_out_removes_its_cookie
     a_5xx_drops_data_login_and_rotation
     login_gives_a_new_id_and_keeps_the_data
