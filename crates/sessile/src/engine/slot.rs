@@ -333,6 +333,10 @@ impl Slot {
         state.check_open()?;
         let lowest = state.wish.lower.map_or(level, |asked| asked.min(level));
         state.wish.lower = Some(lowest);
+        // The session that this request's login makes is the one that is meant.
+        if let Some(login) = &mut state.wish.login {
+            login.level = login.level.min(level);
+        }
         Ok(())
     }
 

@@ -236,6 +236,7 @@ engine_laws! {
     a_login_does_not_revive_ended_data
     a_login_that_began_before_revoke_all_is_refused
     a_login_whose_token_is_rotated_away_meanwhile_is_told_so
+    a_login_may_be_lowered_in_its_own_request
     a_session_found_by_its_id_ends_for_the_finder_with_a_login
     rotation_keeps_id_data_and_deadline
     the_previous_secret_reads_and_writes_and_leaves_the_cookie_alone

@@ -183,3 +183,15 @@ pub(crate) async fn a_session_found_by_its_id_ends_for_the_finder_with_a_login(p
     assert_eq!(kind_of(found.commit().await), Some(ErrorKind::Ended));
     assert_eq!(server.visit(&new).await.session.keys(), ["basket"]);
 }
+
+pub(crate) async fn a_login_may_be_lowered_in_its_own_request(place: &Place) {
+    let server = Server::new(place);
+    for cookie in [String::new(), server.write("", "basket", "apple").await] {
+        let visit = server.visit(&cookie).await;
+        visit.session.login(Login::new("ann").level(3)).unwrap();
+        visit.session.lower(2).unwrap();
+        visit.session.lower(5).unwrap();
+        let cookie = visit.finish().await.unwrap().unwrap();
+        assert_eq!(server.visit(&cookie).await.session.record().unwrap().level, 2);
+    }
+}
