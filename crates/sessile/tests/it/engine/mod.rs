@@ -288,6 +288,7 @@ engine_laws! {
     the_end_of_everybodys_sessions_misses_no_login_beside_it
     an_earlier_end_of_everybodys_sessions_takes_nothing_back
     a_login_waits_for_the_word_on_everybody
+    nobody_ends_the_end_of_everybodys_sessions
     logins_over_the_limit_end_the_oldest
     logins_over_the_limit_are_refused_when_asked
     anonymous_sessions_over_the_limit_are_refused_and_nobody_else
