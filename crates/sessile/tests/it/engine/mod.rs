@@ -214,6 +214,7 @@ engine_laws! {
     an_insert_over_anothers_word_is_refused_when_asked
     a_closure_that_panics_at_commit_writes_nothing
     a_closure_may_use_its_own_session
+    a_committer_that_keeps_losing_gets_its_turn
     a_closure_that_runs_again_may_use_its_own_session
     a_closure_that_changes_its_own_key_is_refused
     many_committers_of_one_session_all_succeed
@@ -288,6 +289,7 @@ engine_laws! {
     the_end_of_everybodys_sessions_misses_no_login_beside_it
     an_earlier_end_of_everybodys_sessions_takes_nothing_back
     a_login_waits_for_the_word_on_everybody
+    the_end_of_everybodys_sessions_counts_for_ever
     nobody_ends_the_end_of_everybodys_sessions
     logins_over_the_limit_end_the_oldest
     logins_over_the_limit_are_refused_when_asked

@@ -142,6 +142,28 @@ pub(crate) async fn a_closure_that_changes_its_own_key_is_refused(place: &Place)
     assert_eq!(kind_of(visit.session.update("count", restless)), Some(ErrorKind::Contended));
 }
 
+/// One committer is beaten again and again, and still waits for nobody but those who beat it.
+pub(crate) async fn a_committer_that_keeps_losing_gets_its_turn(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "old", "old").await;
+    let visit = server.visit(&cookie).await;
+    count(&visit.session).unwrap();
+    let mut barrier = server.store.stop_after(0);
+    let finish = tokio::spawn(visit.finish());
+    for _ in 0..6 {
+        assert!(barrier.is_met_by(&finish).await);
+        let other = server.visit(&cookie).await;
+        count(&other.session).unwrap();
+        other.finish().await.unwrap();
+        let lifted = std::mem::replace(&mut barrier, server.store.stop_after(0));
+        lifted.lift();
+    }
+    assert!(barrier.is_met_by(&finish).await);
+    barrier.lift();
+    finish.await.unwrap().unwrap();
+    assert_eq!(server.visit(&cookie).await.session.get::<u64>("count").unwrap(), Some(7));
+}
+
 pub(crate) async fn many_committers_of_one_session_all_succeed(place: &Place) {
     // What is proved is that nobody loses, not how fast a busy server is.
     let server = Server::with(place, |config| config.commit_deadline = secs(60));
