@@ -515,15 +515,17 @@ fn checked(key: &str) -> Result<&str> {
 
 fn encode<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<Bytes> {
     let json = serde_json::to_vec(value);
-    json.map(Bytes::from).map_err(|error| value_error("write", key, error))
+    json.map(Bytes::from).map_err(|error| value_error::<T>("write", key, &error))
 }
 
 fn decode<T: DeserializeOwned>(key: &str, json: &Bytes) -> Result<T> {
-    serde_json::from_slice(json).map_err(|error| value_error("read", key, error))
+    serde_json::from_slice(json).map_err(|error| value_error::<T>("read", key, &error))
 }
 
-/// Names the key, never the value.
-fn value_error(doing: &str, key: &str, error: serde_json::Error) -> Error {
-    Error::new(ErrorKind::Value, format!("cannot {doing} the value of key {key:?}"))
-        .with_source(error)
+/// Names the key, the type and the place in the text. What serde says of it may quote the value, so
+/// that it is not even kept as the source.
+fn value_error<T: ?Sized>(doing: &str, key: &str, error: &serde_json::Error) -> Error {
+    let (of, column) = (std::any::type_name::<T>(), error.column());
+    let what = format!("cannot {doing} the value of key {key:?} as {of}, from byte {column} on");
+    Error::new(ErrorKind::Value, what)
 }

@@ -1,12 +1,29 @@
 //! What may be put into a session, and what comes back.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 
 use sessile::store::MemoryStore;
 use sessile::{ErrorKind, Session, Sessions};
 
 fn session() -> Session {
     Sessions::new(MemoryStore::new()).detached()
+}
+
+#[test]
+fn an_error_about_a_value_holds_nothing_of_it() {
+    let session = session();
+    session.insert("card", "4242424242424242").unwrap();
+    let error = session.get::<u64>("card").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Value);
+    let mut told = format!("{error} {error:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        told += &format!(" {error} {error:?}");
+        source = error.source();
+    }
+    assert!(!told.contains("4242"), "{told}");
+    assert!(told.contains("card") && told.contains("u64"), "{told}");
 }
 
 #[test]
