@@ -27,6 +27,28 @@ fn an_error_about_a_value_holds_nothing_of_it() {
 }
 
 #[test]
+fn every_number_comes_back_as_it_was_put_in() {
+    let session = session();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..20_000 {
+        // Xorshift (Marsaglia 2003): any bits do, as long as there are many.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let number = f64::from_bits(state);
+        if number.is_finite() {
+            session.insert("n", &number).unwrap();
+            let back = session.get::<f64>("n").unwrap().unwrap();
+            assert_eq!(back.to_bits(), number.to_bits(), "{number:e}");
+        }
+    }
+    session.insert("n", &u128::MAX).unwrap();
+    assert_eq!(session.get::<u128>("n").unwrap(), Some(u128::MAX));
+    session.insert("n", &i128::MIN).unwrap();
+    assert_eq!(session.get::<i128>("n").unwrap(), Some(i128::MIN));
+}
+
+#[test]
 fn an_update_that_cannot_be_read_back_changes_nothing() {
     let session = session();
     session.insert("n", &1.5).unwrap();
