@@ -10,6 +10,7 @@ fn session() -> Session {
     Sessions::new(MemoryStore::new()).detached()
 }
 
+// R76
 #[test]
 fn an_error_about_a_value_holds_nothing_of_it() {
     let session = session();
