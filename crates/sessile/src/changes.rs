@@ -62,6 +62,25 @@ impl Changes {
         }
     }
 
+    /// Adds what happened after these changes; `outcome` is the data that all of them gave.
+    pub(crate) fn append(&mut self, later: Self, outcome: &Data) {
+        if later.cleared {
+            *self = later;
+            return;
+        }
+        for (key, change) in later.keys {
+            match (self.keys.get_mut(&key), change) {
+                (Some(Change::Update(closures)), Change::Update(more)) => closures.extend(more),
+                (Some(known), Change::Update(_)) => {
+                    *known = outcome.get(&key).cloned().map_or(Change::Remove, Change::Set);
+                }
+                (_, change) => {
+                    self.keys.insert(key, change);
+                }
+            }
+        }
+    }
+
     /// Applies the changes, in order, to another state of the data.
     ///
     /// # Errors
@@ -223,6 +242,34 @@ mod tests {
         let current = data(&[("same", "5"), ("counted", "5")]);
         assert_eq!(changes.overwritten(&read, &current), ["same"]);
         assert_eq!(changes.overwritten(&read, &read), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_happened_later_is_appended_as_if_it_had_been_noted_at_once() {
+        type Note = fn(&mut Changes);
+        let notes: [Note; 5] = [
+            |changes| changes.insert("n", json("i")),
+            |changes| changes.remove("n"),
+            |changes| changes.update("n", append("u"), json("?")),
+            |changes| changes.insert("other", json("o")),
+            Changes::clear,
+        ];
+        for (first, second) in notes.iter().flat_map(|a| notes.iter().map(move |b| (a, b))) {
+            let (mut earlier, mut later) = (Changes::default(), Changes::default());
+            first(&mut earlier);
+            second(&mut later);
+            let mut outcome = applied(&earlier, &[("n", "x")]);
+            later.apply(&mut outcome).unwrap();
+            earlier.append(later, &outcome);
+            assert_eq!(applied(&earlier, &[("n", "x")]), outcome, "{earlier:?}");
+        }
+        // A value that is known has nothing to run again.
+        let mut known = Changes::default();
+        known.insert("n", json("i"));
+        let mut later = Changes::default();
+        later.update("n", append("u"), json("iu"));
+        known.append(later, &data(&[("n", "iu")]));
+        assert_eq!(applied(&known, &[("n", "x")]), data(&[("n", "iu")]));
     }
 
     #[test]

@@ -65,9 +65,9 @@ impl ManualClock {
         Self { wall_ms: Arc::new(AtomicU64::new(millis(start))), elapsed_ms: Arc::default() }
     }
 
-    /// Lets `duration` pass.
+    /// Lets `duration` pass, in whole milliseconds.
     pub fn advance(&self, duration: Duration) {
-        let step = duration.as_millis() as u64;
+        let step = whole_millis(duration);
         self.wall_ms.fetch_add(step, Ordering::SeqCst);
         self.elapsed_ms.fetch_add(step, Ordering::SeqCst);
     }
@@ -96,7 +96,7 @@ impl Clock for ManualClock {
 
 /// Milliseconds since the Unix epoch; an instant before it counts as the epoch.
 pub(crate) fn millis(instant: SystemTime) -> u64 {
-    instant.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    instant.duration_since(UNIX_EPOCH).map_or(0, whole_millis)
 }
 
 /// The instant that lies `ms` milliseconds after the Unix epoch.
@@ -111,9 +111,12 @@ pub(crate) fn truncated(instant: SystemTime) -> SystemTime {
 
 /// `instant + duration`, stopping at the latest instant a record can hold (year 10889).
 pub(crate) fn later(instant: SystemTime, duration: Duration) -> SystemTime {
-    let ms =
-        millis(instant).saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-    from_millis(ms)
+    from_millis(millis(instant).saturating_add(whole_millis(duration)))
+}
+
+/// What does not fit is as good as for ever.
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 const LATEST_MS: u64 = (1 << 48) - 1;
@@ -131,6 +134,10 @@ mod tests {
     #[test]
     fn a_far_deadline_saturates() {
         assert_eq!(later(UNIX_EPOCH, Duration::MAX), from_millis(LATEST_MS));
+        // Its milliseconds are one more than 64 bits hold.
+        let far = UNIX_EPOCH + Duration::from_secs(u64::MAX / 1_000 + 1);
+        assert_eq!(truncated(far), from_millis(LATEST_MS));
+        assert_eq!(later(far, Duration::ZERO), from_millis(LATEST_MS));
     }
 
     #[test]

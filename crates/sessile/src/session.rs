@@ -92,8 +92,11 @@ impl Session {
 
     /// Puts a value under `key`. Of several requests that do so, the last to commit is kept.
     ///
+    /// It comes back as it was put in, as far as JSON has a word for it: a float that is infinite or
+    /// no number becomes `null`, which is read as an `Option` alone.
+    ///
     /// # Errors
-    /// [`ErrorKind::Value`] when it cannot be written as JSON, [`ErrorKind::TooLarge`] when the
+    /// [`ErrorKind::Value`] when the key is not 1 to 255 bytes or the value cannot be written as JSON, [`ErrorKind::TooLarge`] when the
     /// session would outgrow its limit.
     pub fn insert<T: Serialize + ?Sized>(&self, key: impl SessionKey<T>, value: &T) -> Result<()> {
         self.slot.insert(checked(key.name())?, encode(key.name(), value)?)
@@ -105,6 +108,12 @@ impl Session {
     /// on what that left. So let it depend on its argument alone: no randomness, no side effects.
     /// Who needs the committed value, or must know before a side effect, calls
     /// [`commit`](Self::commit) and then [`get`](Self::get).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`] when what is stored is no `T`, or what `change` gives cannot be written as
+    /// JSON and read back; [`ErrorKind::TooLarge`] when the session would outgrow its limit;
+    /// [`ErrorKind::Contended`] when `change` itself changes the value under `key`. Nothing is noted
+    /// then.
     pub fn update<T, F>(&self, key: impl SessionKey<T>, change: F) -> Result<T>
     where
         T: Serialize + DeserializeOwned,
@@ -116,7 +125,7 @@ impl Session {
             let value = json.map(|json| decode(&named, json)).transpose()?;
             encode(&named, &change(value))
         };
-        decode(name, &self.slot.update(name, Box::new(closure))?)
+        self.slot.update(name, Box::new(closure), |json| decode(name, json))
     }
 
     /// Removes `key`.
@@ -125,6 +134,9 @@ impl Session {
     }
 
     /// Removes `key` and gives what was there.
+    ///
+    /// Of two parallel requests both may get it. Where only one may, as with a token that counts once,
+    /// hold the session [exclusively](Self::exclusive).
     ///
     /// # Errors
     /// [`ErrorKind::Value`] when that is no `T`; it then stays.
@@ -268,7 +280,8 @@ impl Session {
     /// over. Call it after the body was read: a slow client would hold up the others.
     ///
     /// # Errors
-    /// [`ErrorKind::LockTimeout`] when it was not free within `lock_wait`.
+    /// [`ErrorKind::LockTimeout`] when it was not free within `lock_wait`; what a closure given to
+    /// [`update`](Self::update) fails with on what is there by now, and then nothing is written.
     pub async fn exclusive(self) -> Result<ExclusiveSession> {
         self.slot.open(Mode::Exclusive).await?;
         Ok(ExclusiveSession::new(self))
@@ -502,15 +515,17 @@ fn checked(key: &str) -> Result<&str> {
 
 fn encode<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<Bytes> {
     let json = serde_json::to_vec(value);
-    json.map(Bytes::from).map_err(|error| value_error("write", key, error))
+    json.map(Bytes::from).map_err(|error| value_error::<T>("write", key, &error))
 }
 
 fn decode<T: DeserializeOwned>(key: &str, json: &Bytes) -> Result<T> {
-    serde_json::from_slice(json).map_err(|error| value_error("read", key, error))
+    serde_json::from_slice(json).map_err(|error| value_error::<T>("read", key, &error))
 }
 
-/// Names the key, never the value.
-fn value_error(doing: &str, key: &str, error: serde_json::Error) -> Error {
-    Error::new(ErrorKind::Value, format!("cannot {doing} the value of key {key:?}"))
-        .with_source(error)
+/// Names the key, the type and the place in the text. What serde says of it may quote the value, so
+/// that it is not even kept as the source.
+fn value_error<T: ?Sized>(doing: &str, key: &str, error: &serde_json::Error) -> Error {
+    let (of, column) = (std::any::type_name::<T>(), error.column());
+    let what = format!("cannot {doing} the value of key {key:?} as {of}, from byte {column} on");
+    Error::new(ErrorKind::Value, what)
 }

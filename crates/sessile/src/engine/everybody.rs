@@ -20,7 +20,7 @@ use crate::store::{Access, Created, Loaded, Scope, Ticket, Updated};
 use crate::token::{Secret, SessionId};
 
 /// The mark's ID, which no session is ever given: those are random.
-const MARK: SessionId = SessionId::from_bytes(*b"sessile everyone");
+pub(super) const MARK: SessionId = SessionId::from_bytes(*b"sessile everyone");
 
 /// The mark is never swept, so that none that is written takes another's place.
 const MARK_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);

@@ -57,6 +57,7 @@ impl Exchange {
         if !self.slot.was_asked() {
             return Ok(());
         }
+        self.slot.take_no_more();
         if status.is_server_error() {
             self.slot.drop_wishes();
         } else {

@@ -345,6 +345,17 @@ impl Delivery {
 mod tests {
     use super::*;
 
+    #[test]
+    fn committers_of_one_session_share_a_queue_that_goes_with_the_last() {
+        let sessions = Sessions::new(crate::store::MemoryStore::new());
+        let turn = |byte| sessions.engine.turn(SessionId::from_bytes([byte; 16]));
+        let (one, other) = (turn(1), turn(2));
+        assert!(Arc::ptr_eq(&one, &turn(1)) && !Arc::ptr_eq(&one, &other));
+        drop(one);
+        let _third = turn(3);
+        assert_eq!(sessions.engine.turns.lock().unwrap().len(), 2, "those that are waited in");
+    }
+
     // R79
     #[test]
     fn addresses_are_kept_as_far_as_configured() {

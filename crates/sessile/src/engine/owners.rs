@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Engine, Sessions, Slot};
+use super::{Engine, Mode, Sessions, Slot};
 use crate::config::OnOwnerLimit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -46,12 +46,11 @@ impl Sessions {
     /// Finds a session by its public ID, for a webhook, a job or an admin page.
     ///
     /// What is changed is written by [`Session::commit`] alone. The caller answers for who may do
-    /// this: no secret is asked for.
+    /// this: no secret is asked for. Held by [`Session::exclusive`], the session is so until its last
+    /// clone is dropped, or for `lock_hold`.
     pub async fn find(&self, id: SessionId) -> Result<Option<Session>> {
         let engine = &self.engine;
-        let loaded = engine.store.load(id, engine.now(), Access::Write).await;
-        let loaded = loaded.map_err(|error| engine.failed(error))?;
-        let loaded = loaded.filter(|loaded| !loaded.record.superseded);
+        let loaded = engine.find(id, Mode::Write).await?;
         Ok(loaded.map(|loaded| Session::new(Arc::new(Slot::found(Arc::clone(engine), loaded)))))
     }
 

@@ -24,6 +24,10 @@ use crate::record::{Data, Record};
 use crate::store::{Loaded, Ticket};
 use crate::token::{SessionId, Token};
 
+/// How often a closure runs in one `update` while tasks of the same request change its key. More than
+/// that is no race: it changes the key itself.
+const RUNS_MAX: u32 = 10_000;
+
 #[derive(Debug)]
 pub(crate) struct Slot {
     engine: Arc<Engine>,
@@ -54,10 +58,14 @@ struct State {
     endings: Vec<SessionId>,
     /// Whether it logged out at all, be it of a session that was no more.
     logs_out: bool,
+    /// How often it did, for whatever was under way meanwhile.
+    logouts: u32,
     cookie: Option<CookieChange>,
     asked: bool,
     /// Whether it was asked for other than for reading alone.
     writes: bool,
+    /// Whether the last commit is under way, after which nothing more is written.
+    finishing: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,10 +96,9 @@ impl Slot {
     /// A slot of no request, for a session that the application found by its ID.
     pub(super) fn found(engine: Arc<Engine>, loaded: Loaded) -> Self {
         let slot = Self::new(engine, Presented::default(), Visitor::default());
-        let record = Arc::new(loaded.record);
-        let live = Live { record, authority: Authority::Server, hash: None };
-        slot.state().standing = Standing::Live(live);
-        let io = Io { mode: Some(Mode::Write), ticket: loaded.ticket };
+        let (standing, ticket) = by_id(loaded);
+        slot.state().standing = standing;
+        let io = Io { mode: Some(Mode::Write), ticket };
         Self { io: AsyncMutex::new(io), ..slot }
     }
 
@@ -108,6 +115,7 @@ impl Slot {
     /// Loads the session, once, in at least this mode.
     pub(crate) async fn open(&self, mode: Mode) -> Result<()> {
         self.state().asked = true;
+        let _leftovers = Leftovers(self);
         let mut io = self.io.lock().await;
         self.check_open()?;
         if io.mode >= Some(mode) {
@@ -122,25 +130,81 @@ impl Slot {
         }
         // Going up: what the lower mode held goes first, so that we never wait for ourselves.
         self.engine.release(std::mem::take(&mut io.ticket)).await;
-        let tokens = self.tokens();
-        let opened = self.engine.open(&tokens, mode, &self.visitor);
-        let (standing, ticket) = self.in_its_name(opened).await?;
+        let logouts = self.state().logouts;
+        let (standing, ticket) = self.in_its_name(self.load(mode)).await?;
         *io = Io { mode: Some(mode), ticket };
-        let mut state = self.state();
-        state.writes = mode > Mode::Read;
-        state.rebase(match standing {
-            Standing::Nobody if self.presented.any() => Standing::Ended,
+        self.state().writes = mode > Mode::Read;
+        let standing = match standing {
+            Standing::Nobody if self.presented.any() && !self.has_logged_out() => Standing::Ended,
             standing => standing,
-        })
+        };
+        self.rebase(standing, logouts)?;
+        self.check_open()
+    }
+
+    /// Takes `standing` as what is stored, and puts on top what the handler did meanwhile.
+    ///
+    /// Its closures may use this very session, so they run without our lock. What is noted while they
+    /// do comes after. When one of them fails, all that was to be written is dropped. A handler that
+    /// logged out since there were so many `logouts` meant this session, too.
+    fn rebase(&self, standing: Standing, logouts: u32) -> Result<()> {
+        let (mut changes, mut data) = (Changes::default(), standing.data().clone());
+        loop {
+            let mut state = self.state();
+            if state.logouts != logouts {
+                state.end(standing);
+                return Ok(());
+            }
+            let later = std::mem::take(&mut state.changes);
+            if later.is_empty() {
+                state.edited = (!changes.is_empty()).then_some(data);
+                (state.changes, state.standing) = (changes, standing);
+                return Ok(());
+            }
+            drop(state);
+            if let Err(error) = later.apply(&mut data) {
+                let mut state = self.state();
+                (state.changes, state.edited) = (Changes::default(), None);
+                state.standing = standing;
+                return Err(error);
+            }
+            changes.append(later, &data);
+        }
+    }
+
+    async fn load(&self, mode: Mode) -> Result<(Standing, Ticket)> {
+        if let Some(id) = self.found_id() {
+            let found = self.engine.find(id, mode).await?;
+            return Ok(found.map_or((Standing::Ended, Ticket::none()), by_id));
+        }
+        self.engine.open(&self.tokens(), mode, &self.visitor).await
+    }
+
+    /// The session that the application found by its ID, if that is what this is.
+    fn found_id(&self) -> Option<SessionId> {
+        match &self.state().standing {
+            Standing::Live(live) if live.authority == Authority::Server => Some(live.record.id),
+            _ => None,
+        }
     }
 
     /// What to look up: the token that this response is to set, once a commit has made one, and what
-    /// the request brought before.
+    /// the request brought before. After a logout that is over, committed or not.
     fn tokens(&self) -> Cow<'_, [Token]> {
-        match &self.state().cookie {
-            Some(CookieChange::Set { token, .. }) => vec![token.clone()].into(),
-            _ => Cow::Borrowed(&self.presented.tokens),
+        let set = match &self.state().cookie {
+            Some(CookieChange::Set { token, .. }) => Some(token.clone()),
+            _ => None,
+        };
+        match set {
+            Some(token) => vec![token].into(),
+            None if self.has_logged_out() => Cow::default(),
+            None => Cow::Borrowed(&self.presented.tokens),
         }
+    }
+
+    fn has_logged_out(&self) -> bool {
+        let state = self.state();
+        state.logs_out || matches!(state.cookie, Some(CookieChange::Remove))
     }
 
     fn check_open(&self) -> Result<()> {
@@ -207,14 +271,21 @@ impl Slot {
         self.edit(Data::clear, Changes::clear)
     }
 
-    /// Runs `closure` on what the handler sees, and notes it for the commit.
-    pub(crate) fn update(&self, key: &str, closure: Closure) -> Result<Bytes> {
+    /// Runs `closure` on what the handler sees, and notes it for the commit; gives what `read` makes
+    /// of the outcome. What cannot be read is not noted.
+    pub(crate) fn update<T>(
+        &self,
+        key: &str,
+        closure: Closure,
+        read: impl Fn(&Bytes) -> Result<T>,
+    ) -> Result<T> {
         self.check_open()?;
-        loop {
+        for _ in 0..RUNS_MAX {
             // The closure may use this very session, so it runs without our lock.
             let before = self.with_data(|data| data.get(key).cloned());
             let json = closure(before.as_ref())?;
             check_nesting(&json, &self.engine.config)?;
+            let value = read(&json)?;
             let mut state = self.state();
             if state.data().get(key) == before.as_ref() {
                 let noted = json.clone();
@@ -223,9 +294,13 @@ impl Slot {
                     |data| data.insert(key, noted.clone()),
                     |changes| changes.update(key, closure, noted.clone()),
                 )?;
-                return Ok(json);
+                return Ok(value);
             }
         }
+        Err(Error::new(
+            ErrorKind::Contended,
+            "the key changed each time the closure given to `update` ran; let it change no session",
+        ))
     }
 
     fn edit<T>(
@@ -258,6 +333,10 @@ impl Slot {
         state.check_open()?;
         let lowest = state.wish.lower.map_or(level, |asked| asked.min(level));
         state.wish.lower = Some(lowest);
+        // The session that this request's login makes is the one that is meant.
+        if let Some(login) = &mut state.wish.login {
+            login.level = login.level.min(level);
+        }
         Ok(())
     }
 
@@ -297,6 +376,7 @@ impl Slot {
         // A token that an earlier commit of this request would have set opens nothing by now.
         state.cookie = None;
         state.logs_out = true;
+        state.logouts += 1;
         Ok(())
     }
 
@@ -304,15 +384,16 @@ impl Slot {
 
     /// Carries out what the handler asked for since the last commit, and says how it went.
     pub(crate) async fn commit(&self) -> Result<()> {
+        let _leftovers = Leftovers(self);
         let mut io = self.io.lock().await;
-        let Some(work) = self.begin_commit()? else { return Ok(()) };
-        let commit = Committing { slot: self, endings: work.endings.len() };
+        let Some((work, commit)) = self.begin_commit()? else { return Ok(()) };
         let before = self.id();
         let carried_out = self.engine.carry_out(work, &mut io.ticket);
         let settled = self.in_its_name(carried_out).await;
         let settled = commit.settle(settled);
         // A login goes on under another ID, and what was opened for the old one is of no use to it.
         if self.id() != before {
+            io.mode = io.mode.min(Some(Mode::Write));
             self.engine.release(std::mem::take(&mut io.ticket)).await;
         }
         settled
@@ -322,14 +403,15 @@ impl Slot {
         self.with_record(|record| record.id)
     }
 
-    fn begin_commit(&self) -> Result<Option<Work>> {
+    fn begin_commit(&self) -> Result<Option<(Work, Committing<'_>)>> {
         let mut state = self.state();
-        state.check_open()?;
+        state.check_phase()?;
         if !state.has_work() {
             return Ok(None);
         }
         state.phase = Phase::Committing;
-        Ok(Some(Work {
+        let (endings, logouts) = (state.endings.len(), state.logouts);
+        let work = Work {
             endings: state.endings.clone(),
             removes_cookie: state.logs_out && self.presented.any(),
             standing: state.standing.clone(),
@@ -339,7 +421,8 @@ impl Slot {
             visitor: self.visitor.clone(),
             began_at: self.began_at,
             key: self.key.clone(),
-        }))
+        };
+        Ok(Some((work, Committing { slot: self, endings, logouts })))
     }
 
     /// Adds what keeps the secret fresh, unless the handler asks for a new one anyway.
@@ -355,6 +438,11 @@ impl Slot {
         }
     }
 
+    /// From here on clones in tasks are refused: what they noted would never be written.
+    pub(super) fn take_no_more(&self) {
+        self.state().finishing = true;
+    }
+
     /// A failing response keeps nothing but the endings its handler asked for.
     pub(super) fn drop_wishes(&self) {
         self.state().drop_wishes();
@@ -368,8 +456,16 @@ impl Slot {
         state.drop_wishes();
         state.phase = Phase::Closed;
         drop(state);
-        // Whoever holds `io` now drops the ticket with the slot.
+        self.free_ticket()
+    }
+
+    /// The ticket, unless a load or a commit is under way: that one leaves none behind then.
+    fn free_ticket(&self) -> Ticket {
         self.io.try_lock().map(|mut io| std::mem::take(&mut io.ticket)).unwrap_or_default()
+    }
+
+    fn is_over(&self) -> bool {
+        self.state().phase == Phase::Closed
     }
 
     pub(super) fn was_asked(&self) -> bool {
@@ -385,10 +481,23 @@ impl Slot {
     }
 }
 
+/// What a load or a commit of a task may leave behind whose request was over meanwhile: a lock. Made
+/// before `io` is locked, so that it is dropped after `io` is free.
+struct Leftovers<'a>(&'a Slot);
+
+impl Drop for Leftovers<'_> {
+    fn drop(&mut self) {
+        if self.0.is_over() {
+            drop(self.0.free_ticket());
+        }
+    }
+}
+
 /// A commit that is under way. Dropped without being settled, it leaves the slot broken.
 struct Committing<'a> {
     slot: &'a Slot,
     endings: usize,
+    logouts: u32,
 }
 
 impl Committing<'_> {
@@ -402,12 +511,16 @@ impl Committing<'_> {
                 // Deleting is idempotent: after a failure the endings stay, to be carried out again.
                 state.endings.drain(..self.endings);
                 state.logs_out = !state.endings.is_empty();
-                state.cookie = settled.cookie.or(state.cookie.take());
-                state.rebase(settled.standing)
+                if state.logouts == self.logouts {
+                    state.cookie = settled.cookie.or(state.cookie.take());
+                }
+                drop(state);
+                self.slot.rebase(settled.standing, self.logouts)
             }
             Err(error) => {
-                let standing = std::mem::take(&mut state.standing);
-                state.rebase(standing)?;
+                let standing = state.standing.clone();
+                drop(state);
+                self.slot.rebase(standing, self.logouts)?;
                 Err(error)
             }
         }
@@ -425,16 +538,18 @@ impl Drop for Committing<'_> {
 
 impl State {
     fn check_open(&self) -> Result<()> {
+        self.check_phase()?;
+        if self.finishing { Err(over()) } else { Ok(()) }
+    }
+
+    fn check_phase(&self) -> Result<()> {
         match self.phase {
             Phase::Open | Phase::Committing => Ok(()),
             Phase::Broken => Err(Error::new(
                 ErrorKind::Closed,
                 "a commit of this session was dropped half-way; its outcome is unknown",
             )),
-            Phase::Closed => Err(Error::new(
-                ErrorKind::Closed,
-                "the request of this session is over; write through `Sessions::find(id)`",
-            )),
+            Phase::Closed => Err(over()),
         }
     }
 
@@ -459,12 +574,7 @@ impl State {
     }
 
     fn data(&self) -> &Data {
-        static EMPTY: Data = Data::new();
-        match (&self.edited, &self.standing) {
-            (Some(data), _) => data,
-            (None, Standing::Live(live)) => &live.record.data,
-            (None, _) => &EMPTY,
-        }
+        self.edited.as_ref().unwrap_or_else(|| self.standing.data())
     }
 
     fn edit<T>(
@@ -482,16 +592,12 @@ impl State {
         Ok(())
     }
 
-    /// Takes `standing` as what is stored, and puts on top what the handler did meanwhile.
-    fn rebase(&mut self, standing: Standing) -> Result<()> {
-        self.standing = standing;
-        self.edited = None;
-        if !self.changes.is_empty() {
-            let mut data = self.data().clone();
-            self.changes.apply(&mut data)?;
-            self.edited = Some(data);
+    /// Ends what a load or a commit gave that was under way when the handler logged out.
+    fn end(&mut self, standing: Standing) {
+        if let Standing::Live(live) = standing {
+            self.endings.push(live.record.id);
         }
-        Ok(())
+        self.logs_out = true;
     }
 
     fn drop_wishes(&mut self) {
@@ -499,4 +605,18 @@ impl State {
         self.wish.drop_but_lowering();
         self.edited = None;
     }
+}
+
+/// A session that the application found by its ID.
+fn by_id(Loaded { record, ticket }: Loaded) -> (Standing, Ticket) {
+    let record = Arc::new(record);
+    let live = Live { record, authority: Authority::Server, hash: None };
+    (Standing::Live(live), ticket)
+}
+
+fn over() -> Error {
+    Error::new(
+        ErrorKind::Closed,
+        "the request of this session is over; write through `Sessions::find(id)`",
+    )
 }

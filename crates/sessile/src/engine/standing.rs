@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
 use crate::plan::Authority;
-use crate::record::Record;
+use crate::record::{Data, Record};
 use crate::token::SecretHash;
 
 /// How a session is held. It only goes up within one request.
@@ -30,6 +30,17 @@ pub(crate) enum Standing {
     /// The store could not be read, and the configuration lets the request go on as nobody's.
     Unreadable,
     Live(Live),
+}
+
+impl Standing {
+    /// What is stored of the session.
+    pub(super) fn data(&self) -> &Data {
+        static EMPTY: Data = Data::new();
+        match self {
+            Self::Live(live) => &live.record.data,
+            _ => &EMPTY,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Clean-up in the background: bounded slices, never on a request, never while the clock is in doubt.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
@@ -38,8 +38,15 @@ pub(super) struct Sweeper {
 }
 
 impl Sweeper {
+    fn task(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The task, if it was started; it is not started again.
     fn take(&self) -> Option<JoinHandle<()>> {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let mut task = self.task();
+        self.started.store(true, Ordering::Relaxed);
+        task.take()
     }
 }
 
@@ -61,7 +68,7 @@ impl Sessions {
         self.engine.sweep(limit).await
     }
 
-    /// Stops the background sweeper and waits until it has stopped.
+    /// Stops the background sweeper for good, and waits until it has stopped. Requests go on.
     pub async fn shutdown(&self) {
         if let Some(task) = self.engine.sweeper.take() {
             task.abort();
@@ -100,10 +107,11 @@ pub(super) fn start_once(engine: &Arc<Engine>) {
         return;
     }
     let Ok(runtime) = Handle::try_current() else { return };
+    // Held over both, so that a shutdown finds either no sweeper, for good, or its task.
+    let mut task = sweeper.task();
     if !sweeper.started.swap(true, Ordering::Relaxed) {
         let watch = ClockWatch::new(engine.clock.now(), engine.clock.elapsed());
-        let task = runtime.spawn(run(Arc::downgrade(engine), interval, watch));
-        *sweeper.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        *task = Some(runtime.spawn(run(Arc::downgrade(engine), interval, watch)));
     }
 }
 

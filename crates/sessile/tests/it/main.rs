@@ -31,5 +31,6 @@ mod sql;
 mod stores;
 mod stores_page;
 mod tidy;
+mod values;
 #[cfg(feature = "axum")]
 mod web;

@@ -155,6 +155,21 @@ async fn a_layer_put_on_twice_works_as_one() {
 }
 
 #[tokio::test]
+async fn layers_of_two_engines_leave_each_other_alone() {
+    let named = |name: &str| {
+        let mut config = Config::default();
+        config.cookie.name = name.into();
+        Sessions::builder(MemoryStore::new()).config(config).build().unwrap()
+    };
+    let (inner, outer) = (named("inner"), named("outer"));
+    let app = app(&inner).layer(outer.layer());
+    let request = Request::get("/count").body(Body::empty()).unwrap();
+    let answer = answer_of(app.oneshot(request).await.unwrap()).await;
+    let set: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
+    assert!(set.len() == 1 && set[0].to_str().unwrap().starts_with("__Host-inner="), "{set:?}");
+}
+
+#[tokio::test]
 async fn the_client_address_is_kept_truncated() {
     let sessions = memory();
     let layer = sessions.layer().with_client_address(|_, _| "192.0.2.77".parse().ok());

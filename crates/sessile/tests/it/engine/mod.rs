@@ -214,12 +214,17 @@ engine_laws! {
     an_insert_over_anothers_word_is_refused_when_asked
     a_closure_that_panics_at_commit_writes_nothing
     a_closure_may_use_its_own_session
+    a_committer_that_keeps_losing_gets_its_turn
+    a_closure_that_runs_again_may_use_its_own_session
+    a_closure_that_changes_its_own_key_is_refused
     many_committers_of_one_session_all_succeed
     logout_wins_against_a_request_in_flight
     logout_is_carried_out_with_a_5xx
     logout_with_a_dead_token_removes_the_cookie
     a_session_may_begin_after_a_logout_in_one_request
     a_token_committed_before_a_logout_never_goes_out
+    what_was_logged_out_does_not_come_back_by_going_up
+    a_logout_beside_a_commit_of_its_own_request_ends_what_that_makes
     only_the_request_that_logs_out_removes_its_cookie
     a_5xx_drops_data_login_and_rotation
     login_gives_a_new_id_and_keeps_the_data
@@ -232,6 +237,8 @@ engine_laws! {
     a_login_does_not_revive_ended_data
     a_login_that_began_before_revoke_all_is_refused
     a_login_whose_token_is_rotated_away_meanwhile_is_told_so
+    a_login_may_be_lowered_in_its_own_request
+    a_session_found_by_its_id_ends_for_the_finder_with_a_login
     rotation_keeps_id_data_and_deadline
     the_previous_secret_reads_and_writes_and_leaves_the_cookie_alone
     the_previous_secret_may_not_log_in_step_up_or_lock
@@ -282,6 +289,8 @@ engine_laws! {
     the_end_of_everybodys_sessions_misses_no_login_beside_it
     an_earlier_end_of_everybodys_sessions_takes_nothing_back
     a_login_waits_for_the_word_on_everybody
+    the_end_of_everybodys_sessions_counts_for_ever
+    nobody_ends_the_end_of_everybodys_sessions
     logins_over_the_limit_end_the_oldest
     logins_over_the_limit_are_refused_when_asked
     anonymous_sessions_over_the_limit_are_refused_and_nobody_else
@@ -292,12 +301,15 @@ engine_laws! {
     a_session_over_plain_http_goes_on_without_a_new_cookie
     an_outage_reads_as_nobody_when_asked_and_writes_nothing
     a_session_is_found_by_its_id_and_written_by_commit
+    a_session_found_by_its_id_may_be_held_alone
     commit_shows_the_committed_value
     a_request_goes_on_after_a_committed_login
     going_up_after_a_committed_login_finds_the_new_session
     a_commit_that_is_dropped_half_way_refuses_to_go_on
     a_clone_that_outlives_its_request_reads_and_refuses_to_write
+    what_is_changed_while_the_last_commit_runs_is_refused
     a_dropped_exchange_writes_nothing_and_frees_its_lock
+    a_lock_that_comes_after_its_request_is_given_back
     exclusive_requests_run_one_after_the_other
     logout_passes_an_exclusive_request
     a_session_asked_for_twice_is_loaded_once

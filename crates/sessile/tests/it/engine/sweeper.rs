@@ -74,6 +74,15 @@ async fn it_ends_with_a_shutdown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_does_not_start_after_a_shutdown() {
+    let server = Server::new(&memory());
+    server.sessions.shutdown().await;
+    request(&server.sessions).await;
+    pass(3).await;
+    assert_eq!(server.store.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_can_be_turned_off() {
     let server = Server::with(&memory(), |config| config.sweep_interval = Duration::ZERO);
     request(&server.sessions).await;

@@ -141,3 +141,28 @@ pub(crate) async fn a_login_waits_for_the_word_on_everybody(place: &Place) {
     server.store.mend();
     assert_eq!(ids(&server, "ann").await, [], "nobody knows whether it may stay");
 }
+
+// R40
+pub(crate) async fn nobody_ends_the_end_of_everybodys_sessions(place: &Place) {
+    let server = Server::new(place);
+    let visit = server.visit("").await;
+    visit.session.login("ann").unwrap();
+    server.clock.advance(secs(1));
+    server.sessions.revoke_everybody().await.unwrap();
+    let mark = SessionId::from_bytes(*b"sessile everyone");
+    assert!(!server.sessions.revoke_any(mark).await.unwrap());
+    assert!(server.sessions.find(mark).await.unwrap().is_none());
+    assert_eq!(kind_of(visit.finish().await), Some(ErrorKind::Ended));
+}
+
+// R40
+pub(crate) async fn the_end_of_everybodys_sessions_counts_for_ever(place: &Place) {
+    let server = Server::new(place);
+    let visit = server.visit("").await;
+    visit.session.login("ann").unwrap();
+    server.clock.advance(secs(1));
+    server.sessions.revoke_everybody().await.unwrap();
+    server.clock.advance(secs(99 * 365 * 24 * 60 * 60));
+    server.sessions.sweep(100).await.unwrap();
+    assert_eq!(kind_of(visit.finish().await), Some(ErrorKind::Ended));
+}

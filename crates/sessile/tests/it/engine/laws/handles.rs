@@ -56,6 +56,22 @@ pub(crate) async fn a_clone_that_outlives_its_request_reads_and_refuses_to_write
     assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("value"));
 }
 
+pub(crate) async fn what_is_changed_while_the_last_commit_runs_is_refused(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "key", "value").await;
+    let visit = server.visit(&cookie).await;
+    let clone = visit.session.clone();
+    visit.session.insert("key", "new").unwrap();
+    let barrier = server.store.stop_after(0);
+    let finish = tokio::spawn(visit.finish());
+    assert!(barrier.is_met_by(&finish).await);
+    assert_eq!(kind_of(clone.insert("late", "lost")), Some(ErrorKind::Closed));
+    assert_eq!(clone.get::<String>("key").unwrap().as_deref(), Some("new"));
+    barrier.lift();
+    finish.await.unwrap().unwrap();
+    assert_eq!(server.visit(&cookie).await.session.keys(), ["key"]);
+}
+
 pub(crate) async fn a_dropped_exchange_writes_nothing_and_frees_its_lock(place: &Place) {
     let server = Server::with(place, |config| config.lock_wait = secs(1));
     let cookie = server.write("", "key", "value").await;
@@ -67,6 +83,27 @@ pub(crate) async fn a_dropped_exchange_writes_nothing_and_frees_its_lock(place: 
     let next = server.begin(&cookie);
     let session = next.handle().exclusive().await.unwrap();
     assert_eq!(session.get::<String>("key").unwrap().as_deref(), Some("value"));
+}
+
+/// A task of the handler waits for the lock, and gets it when nobody waits for the task any more.
+pub(crate) async fn a_lock_that_comes_after_its_request_is_given_back(place: &Place) {
+    let server = Server::with(place, |config| config.lock_wait = secs(10));
+    let cookie = server.write("", "key", "value").await;
+    let holder = server.begin(&cookie);
+    holder.handle().exclusive().await.unwrap();
+    let left = server.visit(&cookie).await;
+    let clone = left.session.clone();
+    let waiting = tokio::spawn(clone.exclusive());
+    while !waiting.is_finished() && server.store.calls() < 6 {
+        tokio::task::yield_now().await;
+    }
+    drop(left.exchange);
+    drop(holder);
+    let held = waiting.await.unwrap();
+    assert_eq!(held.as_ref().err().map(sessile::Error::kind), Some(ErrorKind::Closed));
+    let next = server.begin(&cookie);
+    next.handle().exclusive().await.unwrap();
+    drop(left.session);
 }
 
 pub(crate) async fn exclusive_requests_run_one_after_the_other(place: &Place) {
@@ -192,4 +229,24 @@ pub(crate) async fn a_flash_noted_while_another_is_given_is_kept(place: &Place) 
     noting.finish().await.unwrap();
     looking.finish().await.unwrap();
     assert_eq!(server.visit(&cookie).await.session.flashes().unwrap(), ["second"]);
+}
+
+pub(crate) async fn a_session_found_by_its_id_may_be_held_alone(place: &Place) {
+    let server = Server::with(place, |config| config.lock_wait = secs(1));
+    let cookie = server.signed_in("ann").await;
+    let id = server.id(&cookie).await.unwrap();
+    let found = server.sessions.find(id).await.unwrap().unwrap();
+    found.insert("before", "kept").unwrap();
+    let held = found.exclusive().await.unwrap();
+    assert_eq!((held.id(), held.keys()), (Some(id), vec!["before".to_owned()]));
+    let other = server.begin(&cookie);
+    assert_eq!(kind_of(other.handle().exclusive().await), Some(ErrorKind::LockTimeout));
+    held.insert("job", "done").unwrap();
+    held.commit().await.unwrap();
+    drop(held);
+    assert_eq!(server.visit(&cookie).await.session.keys(), ["before", "job"]);
+    let found = server.sessions.find(id).await.unwrap().unwrap();
+    server.sessions.revoke_any(id).await.unwrap();
+    let held = found.exclusive().await.unwrap();
+    assert!(held.id().is_none() && held.has_ended());
 }

@@ -169,3 +169,29 @@ pub(crate) async fn a_login_whose_token_is_rotated_away_meanwhile_is_told_so(pla
     let devices = server.sessions.list("ann", None, None).await.unwrap().devices;
     assert_eq!(devices, [], "the login took its record along");
 }
+
+/// What the application changes by ID is not written into the mark that a login left.
+pub(crate) async fn a_session_found_by_its_id_ends_for_the_finder_with_a_login(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "basket", "apple").await;
+    let id = server.id(&cookie).await.unwrap();
+    let found = server.sessions.find(id).await.unwrap().unwrap();
+    found.insert("late", "lost").unwrap();
+    let visit = server.visit(&cookie).await;
+    visit.session.login("ann").unwrap();
+    let new = visit.finish().await.unwrap().unwrap();
+    assert_eq!(kind_of(found.commit().await), Some(ErrorKind::Ended));
+    assert_eq!(server.visit(&new).await.session.keys(), ["basket"]);
+}
+
+pub(crate) async fn a_login_may_be_lowered_in_its_own_request(place: &Place) {
+    let server = Server::new(place);
+    for cookie in [String::new(), server.write("", "basket", "apple").await] {
+        let visit = server.visit(&cookie).await;
+        visit.session.login(Login::new("ann").level(3)).unwrap();
+        visit.session.lower(2).unwrap();
+        visit.session.lower(5).unwrap();
+        let cookie = visit.finish().await.unwrap().unwrap();
+        assert_eq!(server.visit(&cookie).await.session.record().unwrap().level, 2);
+    }
+}

@@ -120,3 +120,40 @@ pub(crate) async fn a_socket_notices_a_logout(place: &Place) {
     leaving.finish().await.unwrap();
     assert!(!socket.session.is_live().await.unwrap());
 }
+
+pub(crate) async fn what_was_logged_out_does_not_come_back_by_going_up(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.signed_in("ann").await;
+    let visit = server.visit(&cookie).await;
+    visit.session.invalidate().unwrap();
+    visit.session.insert("theme", "dark").unwrap();
+    let held = visit.session.clone().exclusive().await.unwrap();
+    assert_eq!((held.id(), held.owner(), held.keys()), (None, None, vec!["theme".to_owned()]));
+    let new = visit.finish().await.unwrap().unwrap();
+    assert_eq!(server.id(&cookie).await, None);
+    assert_eq!(server.read(&new, "theme").await.as_deref(), Some("dark"));
+}
+
+/// A task of the handler logs out while the handler's login is being committed.
+pub(crate) async fn a_logout_beside_a_commit_of_its_own_request_ends_what_that_makes(
+    place: &Place,
+) {
+    for calls in 0..3 {
+        let server = Server::new(place);
+        let cookie = server.write("", "basket", "apple").await;
+        let visit = server.visit(&cookie).await;
+        let (session, task) = (visit.session.clone(), visit.session.clone());
+        session.login("ann").unwrap();
+        let barrier = server.store.stop_after(calls);
+        let commit = tokio::spawn(async move { session.commit().await });
+        assert!(barrier.is_met_by(&commit).await, "a login makes more calls than {calls}");
+        task.invalidate().unwrap();
+        barrier.lift();
+        commit.await.unwrap().unwrap();
+        assert_eq!((task.id(), task.owner()), (None, None), "after {calls} calls");
+        let left = visit.finish().await.unwrap();
+        assert_eq!(left.as_deref(), Some("__Host-session="));
+        let page = server.sessions.list("ann", None, None).await.unwrap();
+        assert_eq!(page.devices, [], "after {calls} calls");
+    }
+}

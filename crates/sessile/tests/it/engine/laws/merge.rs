@@ -111,6 +111,59 @@ pub(crate) async fn a_closure_may_use_its_own_session(place: &Place) {
     visit.finish().await.unwrap();
 }
 
+pub(crate) async fn a_closure_that_runs_again_may_use_its_own_session(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "price", "7").await;
+    let visit = server.visit(&cookie).await;
+    let clone = visit.session.clone();
+    let total = move |total: Option<String>| {
+        clone.insert("seen", "by the closure").unwrap();
+        total.unwrap_or_default() + &clone.get::<String>("price").unwrap().unwrap()
+    };
+    visit.session.update("total", total).unwrap();
+    server.write(&cookie, "total", "1").await;
+    // Going up loads anew, and the closure runs on what is there now.
+    let held = visit.session.clone().exclusive().await.unwrap();
+    assert_eq!(held.get::<String>("total").unwrap().as_deref(), Some("17"));
+    visit.finish().await.unwrap();
+    let after = server.visit(&cookie).await.session;
+    assert_eq!(after.keys(), ["price", "seen", "total"]);
+    assert_eq!(after.get::<String>("total").unwrap().as_deref(), Some("17"));
+}
+
+pub(crate) async fn a_closure_that_changes_its_own_key_is_refused(place: &Place) {
+    let server = Server::new(place);
+    let visit = server.visit("").await;
+    let clone = visit.session.clone();
+    let restless = move |n: Option<u64>| {
+        count(&clone).unwrap();
+        n.unwrap_or(0)
+    };
+    assert_eq!(kind_of(visit.session.update("count", restless)), Some(ErrorKind::Contended));
+}
+
+/// One committer is beaten again and again, and still waits for nobody but those who beat it.
+pub(crate) async fn a_committer_that_keeps_losing_gets_its_turn(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "old", "old").await;
+    let visit = server.visit(&cookie).await;
+    count(&visit.session).unwrap();
+    let mut barrier = server.store.stop_after(0);
+    let finish = tokio::spawn(visit.finish());
+    for _ in 0..6 {
+        assert!(barrier.is_met_by(&finish).await);
+        let other = server.visit(&cookie).await;
+        count(&other.session).unwrap();
+        other.finish().await.unwrap();
+        let lifted = std::mem::replace(&mut barrier, server.store.stop_after(0));
+        lifted.lift();
+    }
+    assert!(barrier.is_met_by(&finish).await);
+    barrier.lift();
+    finish.await.unwrap().unwrap();
+    assert_eq!(server.visit(&cookie).await.session.get::<u64>("count").unwrap(), Some(7));
+}
+
 pub(crate) async fn many_committers_of_one_session_all_succeed(place: &Place) {
     // What is proved is that nobody loses, not how fast a busy server is.
     let server = Server::with(place, |config| config.commit_deadline = secs(60));

@@ -3,6 +3,8 @@
 //! Everything can be loaded with serde; a duration is written `"30m"`, `"12h"`, `"60s"`, `"250ms"`,
 //! `"7d"`, or as a whole number of seconds. Unknown names are refused.
 
+mod duration;
+
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
@@ -34,10 +36,10 @@ pub struct Config {
     #[doc(alias = "max_age")]
     pub absolute_timeout: Duration,
     /// As `idle_timeout`, for sessions nobody is logged in to. Default the same.
-    #[serde(with = "optional_duration")]
+    #[serde(with = "duration::optional")]
     pub anonymous_idle_timeout: Option<Duration>,
     /// As `absolute_timeout`, for sessions nobody is logged in to. Default the same.
-    #[serde(with = "optional_duration")]
+    #[serde(with = "duration::optional")]
     pub anonymous_absolute_timeout: Option<Duration>,
     /// The most sessions of nobody that one process begins in a minute; one more is refused with
     /// `AnonymousLimit`, which answers 503. Sessions that live, and logins, are left alone. Default
@@ -53,7 +55,7 @@ pub struct Config {
     /// navigation (`Sec-Fetch-Mode: navigate`; W3C Fetch Metadata). The secret before is accepted
     /// until the browser was seen to have the new one, and for `rotation_grace` after: a lost answer
     /// signs nobody out. Default never.
-    #[serde(with = "optional_duration")]
+    #[serde(with = "duration::optional")]
     pub rotate_every: Option<Duration>,
     /// Use is noted once this share of the idle timeout has passed since the last note: 16 means
     /// one sixteenth. A session may end that much earlier than its idle timeout. Default 16.
@@ -451,82 +453,6 @@ impl SameSite {
             Self::Lax => "Lax",
             Self::None => "None",
         }
-    }
-}
-
-/// Durations as people write them in configuration files.
-mod duration {
-    use std::fmt;
-    use std::time::Duration;
-
-    use serde::de::{Error, Visitor};
-    use serde::{Deserializer, Serializer};
-
-    const UNITS: [(&str, u64); 5] =
-        [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-
-    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        let ms = u64::try_from(value.as_millis()).unwrap_or(u64::MAX);
-        let whole = |(_, size): &&(&str, u64)| ms != 0 && ms % size == 0;
-        let (unit, size) = UNITS.iter().rev().find(whole).unwrap_or(&UNITS[1]);
-        to.collect_str(&format_args!("{}{unit}", ms / size))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        from.deserialize_any(DurationVisitor)
-    }
-
-    struct DurationVisitor;
-
-    impl Visitor<'_> for DurationVisitor {
-        type Value = Duration;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a duration such as \"30m\", \"12h\", \"250ms\", or a number of seconds")
-        }
-
-        fn visit_u64<E: Error>(self, seconds: u64) -> Result<Duration, E> {
-            Ok(Duration::from_secs(seconds))
-        }
-
-        fn visit_i64<E: Error>(self, seconds: i64) -> Result<Duration, E> {
-            u64::try_from(seconds).map(Duration::from_secs).map_err(E::custom)
-        }
-
-        fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-            parse(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
-        }
-    }
-
-    fn parse(text: &str) -> Option<Duration> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let size = UNITS.iter().find(|(name, _)| *name == unit)?.1;
-        Some(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(size)?))
-    }
-}
-
-/// As `duration`, where there may be none.
-mod optional_duration {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    struct Text(#[serde(with = "super::duration")] Duration);
-
-    #[expect(clippy::ref_option, reason = "the shape serde asks for")]
-    pub(super) fn serialize<S: Serializer>(
-        value: &Option<Duration>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        value.map(Text).serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Duration>, D::Error> {
-        Ok(Option::<Text>::deserialize(from)?.map(|Text(duration)| duration))
     }
 }
 

@@ -1,0 +1,85 @@
+//! What may be put into a session, and what comes back.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+
+use sessile::store::MemoryStore;
+use sessile::{ErrorKind, Session, Sessions};
+
+fn session() -> Session {
+    Sessions::new(MemoryStore::new()).detached()
+}
+
+// R76
+#[test]
+fn an_error_about_a_value_holds_nothing_of_it() {
+    let session = session();
+    session.insert("card", "4242424242424242").unwrap();
+    let error = session.get::<u64>("card").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Value);
+    let mut told = format!("{error} {error:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        told += &format!(" {error} {error:?}");
+        source = error.source();
+    }
+    assert!(!told.contains("4242"), "{told}");
+    assert!(told.contains("card") && told.contains("u64"), "{told}");
+}
+
+#[test]
+fn every_number_comes_back_as_it_was_put_in() {
+    let session = session();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..20_000 {
+        // Xorshift (Marsaglia 2003): any bits do, as long as there are many.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let number = f64::from_bits(state);
+        if number.is_finite() {
+            session.insert("n", &number).unwrap();
+            let back = session.get::<f64>("n").unwrap().unwrap();
+            assert_eq!(back.to_bits(), number.to_bits(), "{number:e}");
+        }
+    }
+    session.insert("n", &u128::MAX).unwrap();
+    assert_eq!(session.get::<u128>("n").unwrap(), Some(u128::MAX));
+    session.insert("n", &i128::MIN).unwrap();
+    assert_eq!(session.get::<i128>("n").unwrap(), Some(i128::MIN));
+}
+
+#[test]
+fn an_update_that_cannot_be_read_back_changes_nothing() {
+    let session = session();
+    session.insert("n", &1.5).unwrap();
+    // JSON has no word for it, and serde writes `null`.
+    let update = session.update("n", |_: Option<f64>| f64::NAN);
+    assert_eq!(update.unwrap_err().kind(), ErrorKind::Value);
+    assert_eq!(session.get::<f64>("n").unwrap(), Some(1.5));
+}
+
+#[test]
+fn what_json_cannot_hold_is_refused_and_changes_nothing() {
+    let session = session();
+    session.insert("map", &BTreeMap::from([(1, "one")])).unwrap();
+    assert_eq!(session.get::<BTreeMap<u8, String>>("map").unwrap().unwrap()[&1], "one");
+    let by_pair = BTreeMap::from([((1, 2), "pair")]);
+    assert_eq!(session.insert("map", &by_pair).unwrap_err().kind(), ErrorKind::Value);
+    assert_eq!(session.get::<BTreeMap<u8, String>>("map").unwrap().unwrap()[&1], "one");
+}
+
+#[test]
+fn a_key_is_1_to_255_bytes() {
+    let session = session();
+    let long = "k".repeat(1 << 20);
+    for key in ["", &long[..256], &long] {
+        assert_eq!(session.insert(key, "v").unwrap_err().kind(), ErrorKind::Value);
+        let update = session.update(key, |n: Option<u8>| n.unwrap_or(0));
+        assert_eq!(update.unwrap_err().kind(), ErrorKind::Value);
+        assert_eq!(session.get::<String>(key).unwrap(), None);
+        session.remove(key).unwrap();
+    }
+    session.insert(&long[..255], "v").unwrap();
+    assert!(session.contains(&long[..255]));
+}
