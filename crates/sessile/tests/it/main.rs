@@ -24,6 +24,8 @@ mod races;
 mod redis;
 mod schedules;
 #[cfg(feature = "file")]
+mod second_reader;
+#[cfg(feature = "file")]
 mod seeds;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod sql;

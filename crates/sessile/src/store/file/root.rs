@@ -3,6 +3,7 @@
 //! Whoever can write into the root can plant a session, and whoever can list it knows how many there
 //! are. A root that others may write to is refused, and the refusal names the mend.
 
+use std::ffi::OsStr;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -40,14 +41,16 @@ impl Root {
         let path: &Path = &path.components().collect::<PathBuf>();
         let root = open_checked(path, options)?;
         let key = read_or_make_key(&root)?;
-        let namespace = subdirectory(&root, &options.namespace)?;
+        let of_namespace = path.join(&options.namespace);
+        let namespace = subdirectory(&root, &of_namespace, options)?;
+        let open = |name| subdirectory(&namespace, &of_namespace.join(name), options);
         let opened = Self {
             path: path.to_owned(),
             key,
-            records: subdirectory(&namespace, "records")?,
-            expiry: subdirectory(&namespace, "expiry")?,
-            owners: subdirectory(&namespace, "owners")?,
-            corrupt: subdirectory(&namespace, "corrupt")?,
+            records: open("records")?,
+            expiry: open("expiry")?,
+            owners: open("owners")?,
+            corrupt: open("corrupt")?,
         };
         // A record that is promised to survive the loss of power lies below these names.
         for dir in [&namespace, &root] {
@@ -65,8 +68,17 @@ fn check_namespace(namespace: &str) -> Result<()> {
     Err(config(format!("{namespace:?} is no namespace: take 1 to 64 of a-z, 0-9, \"_\" and \"-\"")))
 }
 
-fn subdirectory(parent: &Dir, name: &str) -> Result<Dir> {
+/// The directory of the last name in `path`, which is made in `parent` if it is missing.
+///
+/// It is trusted no further than the root: `chmod -R` and `sudo` leave it to others just as easily.
+fn subdirectory(parent: &Dir, path: &Path, options: &Options) -> Result<Dir> {
+    let name = path.file_name().and_then(OsStr::to_str).expect("a path of ours ends in a name");
     parent.make_dir(name).doing("cannot make a subdirectory of the session directory")?;
+    let meta =
+        parent.look_at(name).doing("cannot look at a subdirectory of the session directory")?;
+    let meta = check_kind(path, meta)?;
+    check_owner(path, &meta, options)?;
+    check_permissions(path, &meta, options)?;
     parent.open_dir(name).doing("cannot open a subdirectory of the session directory")
 }
 
@@ -78,13 +90,20 @@ fn open_checked(path: &Path, options: &Options) -> Result<Dir> {
         },
     )?;
     let meta = sys::look_at(path).doing("cannot look at the session directory")?;
+    check_kind(path, meta)?;
+    open_own(path, options)
+}
+
+fn check_kind(path: &Path, meta: Option<Meta>) -> Result<Meta> {
     match meta {
-        Some(meta) if meta.is_symlink() => Err(config(format!(
-            "{} is a symbolic link; name the directory it points to",
+        Some(meta) if meta.is_symlink() => {
+            Err(config(format!("{} is a symbolic link; use the directory itself", path.display())))
+        }
+        Some(meta) if meta.is_dir() => Ok(meta),
+        _ => Err(config(format!(
+            "{} is not a directory; move it away, or name another",
             path.display()
         ))),
-        Some(meta) if meta.is_dir() => open_own(path, options),
-        _ => Err(config(format!("{} is not a directory; name one", path.display()))),
     }
 }
 

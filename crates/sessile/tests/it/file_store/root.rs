@@ -38,6 +38,29 @@ fn a_root_that_cannot_be_trusted_is_refused_with_the_mend() {
 }
 
 #[test]
+fn a_directory_below_the_root_is_trusted_no_further_than_the_root() {
+    for below in ["default", "default/records", "default/expiry", "default/owners"] {
+        let root = Root::new();
+        let path = root.path().join(below);
+        let said = |what: &str| {
+            let refusal = refusal(builder(&root.path()));
+            assert!(refusal.contains(what) && refusal.contains(below), "{refusal}");
+        };
+        for mode in [0o770, 0o707] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            said("chmod 700");
+        }
+        let away = root.path().join("away");
+        fs::rename(&path, &away).unwrap();
+        symlink(&away, &path).unwrap();
+        said("symbolic link");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        said("not a directory");
+    }
+}
+
+#[test]
 fn what_the_store_makes_is_private() {
     let root = Root::new();
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
