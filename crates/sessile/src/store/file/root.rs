@@ -18,6 +18,7 @@ pub(super) type Key = [u8; 32];
 
 const KEY_NAME: &str = "sessile.key";
 const DRAFT_NAME: &str = "sessile.key.draft";
+const USE_BY_OWNER: u32 = 0o700;
 const WRITABLE_BY_GROUP: u32 = 0o020;
 const WRITABLE_BY_OTHERS: u32 = 0o002;
 
@@ -83,7 +84,7 @@ fn open_checked(path: &Path, options: &Options) -> Result<Dir> {
             "{} is a symbolic link; name the directory it points to",
             path.display()
         ))),
-        Some(meta) if meta.is_dir() => open_own(path, options),
+        Some(meta) if meta.is_dir() => open_own(path, &meta, options),
         _ => Err(config(format!("{} is not a directory; name one", path.display()))),
     }
 }
@@ -93,7 +94,11 @@ fn exists_already(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
 }
 
-fn open_own(path: &Path, options: &Options) -> Result<Dir> {
+/// Of a directory that `seen` says is not ours, or is closed even to us, that tells more than the
+/// system's refusal to open it. What is opened may be another one, and is judged again.
+fn open_own(path: &Path, seen: &Meta, options: &Options) -> Result<Dir> {
+    check_owner(path, seen, options)?;
+    check_use(path, seen)?;
     let dir = Dir::open(path).doing("cannot open the session directory")?;
     let meta = dir.meta().doing("cannot look at the session directory")?;
     check_owner(path, &meta, options)?;
@@ -115,6 +120,19 @@ fn check_owner(path: &Path, meta: &Meta, options: &Options) -> Result<()> {
     )))
 }
 
+/// Refuses what its owner has closed to themselves. The superuser could use it all the same, and then
+/// nobody else could.
+fn check_use(path: &Path, meta: &Meta) -> Result<()> {
+    let permissions = meta.permissions();
+    if permissions & USE_BY_OWNER == USE_BY_OWNER {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(config(format!(
+        "{path} may not be used by its owner (mode {permissions:o}); run: chmod 700 {path}"
+    )))
+}
+
 fn check_permissions(path: &Path, meta: &Meta, options: &Options) -> Result<()> {
     let refused = if options.allow_group {
         WRITABLE_BY_OTHERS
@@ -127,7 +145,7 @@ fn check_permissions(path: &Path, meta: &Meta, options: &Options) -> Result<()> 
     }
     let path = path.display();
     let option = if permissions & refused == WRITABLE_BY_GROUP {
-        " (or allow_group(true), for a volume shared by its group)"
+        " (or allow_group(true), in a URL ?group=allow, for a volume shared by its group)"
     } else {
         ""
     };
@@ -147,7 +165,7 @@ fn judge_file_system(path: &Path, system: FileSystem, options: &Options) -> Resu
     }
     Err(config(format!(
         "{} lies on a file system ({}) whose locks and syncs are not known to hold; put it on ext4, \
-         xfs, btrfs, zfs, f2fs or tmpfs, or say allow_any_file_system(true)",
+         xfs, btrfs, zfs, f2fs or tmpfs, or say allow_any_file_system(true), in a URL ?fs=any",
         path.display(),
         system.name()
     )))
