@@ -1,11 +1,13 @@
 //! The demo as a process: how it starts, how it is refused, how it ends.
 
-use std::fs::File;
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::net::TcpStream;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
-use rustix::process::Signal;
+use rustix::process::{Signal, geteuid};
 
 use crate::support::{Browser, Server, demo, eventually, signal};
 
@@ -66,9 +68,55 @@ fn a_store_that_is_no_directory_is_refused_at_start() {
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 
+#[test]
+fn a_directory_that_cannot_be_trusted_is_refused_at_start_with_the_mend() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    let with_mode = |name: &str, mode| {
+        fs::create_dir(at(name)).unwrap();
+        fs::set_permissions(at(name), Permissions::from_mode(mode)).unwrap();
+    };
+    with_mode("open", 0o777);
+    with_mode("shared", 0o770);
+    with_mode("closed", 0o500);
+    symlink(at("open"), at("link")).unwrap();
+    for (name, mend) in [
+        ("open", "run: chmod 700"),
+        ("shared", "run: chmod 700"),
+        ("closed", "run: chmod 700"),
+        ("link", "name the directory it points to"),
+    ] {
+        let said = refused(&at(name), &[]);
+        assert!(said.contains(mend) && said.contains(name), "{said}");
+    }
+}
+
+/// An ordinary user cannot even open what the superuser keeps to itself.
+#[test]
+fn a_directory_of_another_user_is_refused_at_start_with_the_mend() {
+    let place = tempfile::tempdir().unwrap();
+    let program = place.path().join("demo");
+    fs::copy(env!("CARGO_BIN_EXE_sessile-demo"), &program).unwrap();
+    fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(program);
+    let theirs = if geteuid().is_root() {
+        command.uid(65_534).gid(65_534);
+        let theirs = place.path().join("theirs");
+        DirBuilder::new().mode(0o700).create(&theirs).unwrap();
+        theirs
+    } else {
+        "/".into()
+    };
+    let store = format!("file://{}", theirs.display());
+    let output = command.args(["--listen", "127.0.0.1:0", "--store", &store]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "it started");
+    assert!(said.contains("belongs to user 0, not to") && said.contains("run: chown"), "{said}");
+}
+
 /// What is said of a store at start.
 fn refusal_of(store: &str) -> String {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sessile-demo"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sessile-demo"));
     let output = command.args(["--listen", "127.0.0.1:0", "--store", store]).output().unwrap();
     assert!(!output.status.success(), "it started on {store}");
     String::from_utf8(output.stderr).unwrap()
@@ -101,7 +149,7 @@ fn a_port_that_is_taken_is_refused_at_start() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sessions");
     let server = Server::start(&path);
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sessile-demo"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sessile-demo"));
     let output = command.args(["--supervised", "--listen", &server.address]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && said.contains("cannot listen on"), "{said}");

@@ -19,6 +19,7 @@ pub(super) type Key = [u8; 32];
 
 const KEY_NAME: &str = "sessile.key";
 const DRAFT_NAME: &str = "sessile.key.draft";
+const USE_BY_OWNER: u32 = 0o700;
 const WRITABLE_BY_GROUP: u32 = 0o020;
 const WRITABLE_BY_OTHERS: u32 = 0o002;
 
@@ -90,8 +91,8 @@ fn open_checked(path: &Path, options: &Options) -> Result<Dir> {
         },
     )?;
     let meta = sys::look_at(path).doing("cannot look at the session directory")?;
-    check_kind(path, meta)?;
-    open_own(path, options)
+    let meta = check_kind(path, meta)?;
+    open_own(path, &meta, options)
 }
 
 fn check_kind(path: &Path, meta: Option<Meta>) -> Result<Meta> {
@@ -112,7 +113,11 @@ fn exists_already(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
 }
 
-fn open_own(path: &Path, options: &Options) -> Result<Dir> {
+/// Opens it if it is ours, by what was `seen` of it first: that says more than the system's refusal
+/// to open. What is opened may be another directory by then, and is judged again.
+fn open_own(path: &Path, seen: &Meta, options: &Options) -> Result<Dir> {
+    check_owner(path, seen, options)?;
+    check_use(path, seen)?;
     let dir = Dir::open(path).doing("cannot open the session directory")?;
     let meta = dir.meta().doing("cannot look at the session directory")?;
     check_owner(path, &meta, options)?;
@@ -134,6 +139,19 @@ fn check_owner(path: &Path, meta: &Meta, options: &Options) -> Result<()> {
     )))
 }
 
+/// Refuses what its owner has closed to themselves. The superuser could use it all the same, and then
+/// nobody else could.
+fn check_use(path: &Path, meta: &Meta) -> Result<()> {
+    let permissions = meta.permissions();
+    if permissions & USE_BY_OWNER == USE_BY_OWNER {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(config(format!(
+        "{path} may not be used by its owner (mode {permissions:o}); run: chmod 700 {path}"
+    )))
+}
+
 fn check_permissions(path: &Path, meta: &Meta, options: &Options) -> Result<()> {
     let refused = if options.allow_group {
         WRITABLE_BY_OTHERS
@@ -146,7 +164,7 @@ fn check_permissions(path: &Path, meta: &Meta, options: &Options) -> Result<()> 
     }
     let path = path.display();
     let option = if permissions & refused == WRITABLE_BY_GROUP {
-        " (or allow_group(true), for a volume shared by its group)"
+        " (or allow_group(true), in a URL ?group=allow, for a volume shared by its group)"
     } else {
         ""
     };
@@ -166,7 +184,7 @@ fn judge_file_system(path: &Path, system: FileSystem, options: &Options) -> Resu
     }
     Err(config(format!(
         "{} lies on a file system ({}) whose locks and syncs are not known to hold; put it on ext4, \
-         xfs, btrfs, zfs, f2fs or tmpfs, or say allow_any_file_system(true)",
+         xfs, btrfs, zfs, f2fs or tmpfs, or say allow_any_file_system(true), in a URL ?fs=any",
         path.display(),
         system.name()
     )))

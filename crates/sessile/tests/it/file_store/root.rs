@@ -27,10 +27,11 @@ fn a_root_that_cannot_be_trusted_is_refused_with_the_mend() {
     assert!(refusal(builder(&file)).contains("not a directory"));
     assert!(refusal(builder(&link)).contains("symbolic link"));
     assert!(refusal(builder(&link.join(""))).contains("symbolic link"), "with a slash at its end");
-    for mode in [0o770, 0o707, 0o1777] {
+    for mode in [0o770, 0o707, 0o1777, 0o500, 0o000] {
         fs::set_permissions(&open, Permissions::from_mode(mode)).unwrap();
         assert!(refusal(builder(&open)).contains("chmod 700"), "{mode:o}");
     }
+    fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
     assert!(refusal(builder(&open).allow_group(true)).contains("chmod 700"));
     fs::set_permissions(&open, Permissions::from_mode(0o770)).unwrap();
     builder(&open).allow_group(true).open().unwrap();
