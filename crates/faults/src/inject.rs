@@ -20,6 +20,9 @@ use crate::strace::{self, CALLS, Call, Strace, Thread};
 pub(crate) enum Fault {
     /// This call, refused with this error, once.
     Refused(Call, &'static str),
+    /// This call, refused as a kernel or a sandbox does that does not know it: to be done another way,
+    /// and nobody told.
+    Unsupported(Call, &'static str),
     /// This call, broken off by a signal before it did anything: to be made again, and nobody told.
     Interrupted(Call),
     /// This write, taking nothing.
@@ -37,6 +40,7 @@ impl Fault {
     fn kind(&self) -> &'static str {
         match self {
             Self::Refused(_, error) => error,
+            Self::Unsupported(..) => "unsupported",
             Self::Interrupted(_) => "EINTR",
             Self::TakesNothing(_) => "takes nothing",
             Self::Killed(_) => "SIGKILL",
@@ -48,7 +52,7 @@ impl Fault {
     /// What an operation may come to under it.
     fn may(&self, operation: Operation) -> May {
         match self {
-            Self::Interrupted(_) => May::Succeed,
+            Self::Interrupted(_) | Self::Unsupported(..) => May::Succeed,
             Self::Killed(_) => May::Die,
             Self::Refused(call, _) if call.syncs() => May::OnlyFail,
             _ if operation.is_logout() && self.is_of_writes() => May::Succeed,
@@ -62,14 +66,16 @@ impl Fault {
             Self::Refused(call, _) | Self::TakesNothing(call) => call.writes(),
             Self::CutShort(_) => true,
             Self::AllRefused(_, error) => *error == "ENOSPC",
-            Self::Interrupted(_) | Self::Killed(_) => false,
+            Self::Interrupted(_) | Self::Unsupported(..) | Self::Killed(_) => false,
         }
     }
 
     /// The words that have strace do it.
     fn injection(&self) -> Option<String> {
         match self {
-            Self::Refused(call, error) => Some(at(call, &format!("error={error}"))),
+            Self::Refused(call, error) | Self::Unsupported(call, error) => {
+                Some(at(call, &format!("error={error}")))
+            }
             Self::Interrupted(call) => Some(at(call, "error=EINTR")),
             Self::TakesNothing(call) => Some(at(call, "retval=0")),
             Self::Killed(call) => Some(at(call, "signal=KILL")),
@@ -81,6 +87,7 @@ impl Fault {
     fn threads(&self, worker: &Worker) -> Vec<u32> {
         match self {
             Self::Refused(call, _)
+            | Self::Unsupported(call, _)
             | Self::Interrupted(call)
             | Self::TakesNothing(call)
             | Self::Killed(call) => vec![thread(call, worker)],
@@ -138,6 +145,9 @@ fn faults_of(call: &Call) -> Vec<Fault> {
     }
     if call.writes() {
         faults.push(Fault::TakesNothing(call.clone()));
+    }
+    if let Some(error) = call.refusal_of_the_unknown() {
+        faults.push(Fault::Unsupported(call.clone(), error));
     }
     if call.may_be_interrupted() {
         faults.push(Fault::Interrupted(call.clone()));
@@ -329,6 +339,8 @@ mod tests {
             ]
         );
         assert_eq!(kinds(call("pread64", "5, \"\"..., 4096, 0")), ["EIO", "SIGKILL", "EINTR"]);
+        let of_linux_alone = kinds(call("preadv2", "5, [{...}], 1, 0, RWF_NOWAIT"));
+        assert_eq!(of_linux_alone, ["EIO", "SIGKILL", "unsupported", "EINTR"]);
     }
 
     #[test]

@@ -152,6 +152,16 @@ impl Call {
         }
     }
 
+    /// How an old kernel, a sandbox, or one that guards other people's files refuses what not every
+    /// system can do.
+    pub(crate) fn refusal_of_the_unknown(&self) -> Option<&'static str> {
+        match self.name.as_str() {
+            "openat2" => Some("ENOSYS"),
+            "preadv2" => Some("EOPNOTSUPP"),
+            _ => self.arguments.contains("O_NOATIME").then_some("EPERM"),
+        }
+    }
+
     pub(crate) fn opens(&self) -> bool {
         matches!(self.name.as_str(), "openat" | "openat2")
     }

@@ -30,6 +30,7 @@ pub(crate) fn everything() -> Outcome {
     for manifest in own_workspaces(&root()) {
         cargo_test_in(manifest.parent(), &mut tally, &[], &servers, &left_out);
     }
+    fallbacks_test(&mut tally);
     match binaries() {
         Ok(()) => {
             browser_test(&mut tally, &servers);
@@ -80,6 +81,22 @@ fn cargo_test_in(
     let mut tests = cargo(&words);
     tests.current_dir(root().join(folder.unwrap_or(Path::new(""))));
     tests.envs(servers.iter().map(|server| (server.variable, &server.url)));
+    let outcome = run_lines(&mut tests, |line| tally.cargo_line(line));
+    tally.step(before, outcome);
+}
+
+/// The tests of files once more, with what other Unixes have in place of Linux's own calls. Its build
+/// lies apart, since the flag is part of every crate's.
+fn fallbacks_test(tally: &mut Tally) {
+    let before = tally.failed();
+    let only_files = ["-p", "sessile", "--no-default-features", "--features", "file,conformance"];
+    let which = ["store::file", "stores::file", "file_store", "file_kill", "races"];
+    let mut tests = cargo(&["test", "--no-fail-fast", "--lib", "--test", "it"]);
+    tests.args(only_files).arg("--").args(which);
+    // These replay what the store does, or a model of it: they are the same on every system.
+    tests.args(["--skip", "store::file::crash", "--skip", "store::file::model"]);
+    tests.env("RUSTFLAGS", "--cfg portable_system");
+    tests.env("CARGO_TARGET_DIR", target_dir().join("portable"));
     let outcome = run_lines(&mut tests, |line| tally.cargo_line(line));
     tally.step(before, outcome);
 }

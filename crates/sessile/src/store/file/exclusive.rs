@@ -245,3 +245,55 @@ struct Turn {
     _first: OwnedMutexGuard<()>,
     _place: Place,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::super::Options;
+    use super::*;
+    use crate::record::Record;
+    use crate::store::Durability;
+    use crate::token::SecretHash;
+
+    const ID: SessionId = SessionId::from_bytes([7; 16]);
+
+    fn core_with_a_session() -> (tempfile::TempDir, Core) {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options { allow_any_file_system: true, ..Options::default() };
+        let core = Core::open(directory.path(), options).unwrap();
+        let hash = SecretHash::from_bytes([5; 32]);
+        let record = Record::new(ID, hash, UNIX_EPOCH, None, Duration::from_secs(60));
+        core.create(&record, Durability::Process).unwrap();
+        (directory, core)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_whose_time_is_over_in_a_commit_is_lost_right_after_it() {
+        let (_directory, core) = core_with_a_session();
+        let (wait, hold) = (Duration::ZERO, Duration::from_secs(1));
+        let acquired = acquire(&core, &Arc::default(), ID, wait, hold).await.unwrap();
+        let (_file, exclusive) = acquired.unwrap();
+        let is_free = || {
+            let file = core.records.open(ID, For::Writing).unwrap().unwrap();
+            try_file(&core, ID, &Arc::new(file)).unwrap().is_some()
+        };
+        let commit = exclusive.hold().begin_commit().unwrap();
+        sleep(2 * hold).await;
+        assert!(!is_free());
+        drop(commit);
+        sleep(Duration::from_millis(2)).await;
+        assert!(is_free() && exclusive.hold().begin_commit().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_queue_is_there_for_as_long_as_somebody_is_in_it() {
+        let queues = Arc::<Queues>::default();
+        let first = queues.join(ID).wait().await;
+        let second = queues.join(ID);
+        drop(first);
+        assert_eq!(queues.lock().len(), 1);
+        drop(second.wait().await);
+        assert!(queues.lock().is_empty());
+    }
+}

@@ -201,4 +201,63 @@ mod tests {
             assert_eq!(bucket(name), None, "{name}");
         }
     }
+
+    fn log() -> (tempfile::TempDir, ExpiryLog) {
+        let dir = tempfile::tempdir().unwrap();
+        let log = ExpiryLog::new(Dir::open(dir.path()).unwrap());
+        (dir, log)
+    }
+
+    fn at_minute(minute: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(60 * minute)
+    }
+
+    #[test]
+    fn every_entry_goes_to_the_log_of_its_minute_and_few_files_stay_open() {
+        let (dir, log) = log();
+        for round in 1..=2 {
+            for minute in 0..20 {
+                let id = SessionId::from_bytes([minute as u8; 16]);
+                log.append(id, at_minute(minute), UNIX_EPOCH).unwrap();
+                let file = std::fs::read(dir.path().join(bucket_name(minute))).unwrap();
+                assert_eq!(file, entry(id, at_minute(minute)).repeat(round));
+                assert!(log.lock_kept().len() <= KEPT_FILES_MAX);
+            }
+        }
+        assert_eq!(log.lock_kept().len(), KEPT_FILES_MAX);
+    }
+
+    #[test]
+    fn a_log_is_worked_off_from_its_end_as_many_entries_at_a_time_as_are_asked_for() {
+        let (_dir, log) = log();
+        let ids: Vec<_> = (0..10).map(|it| SessionId::from_bytes([it; 16])).collect();
+        for id in &ids {
+            log.append(*id, UNIX_EPOCH, UNIX_EPOCH).unwrap();
+        }
+        let mut bucket = log.open(0).unwrap().unwrap();
+        let last = |bucket: &Bucket| {
+            bucket
+                .last(4)
+                .unwrap()
+                .into_iter()
+                .map(|(at, id)| (at, id.unwrap()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(last(&bucket), [(288, ids[9]), (256, ids[8]), (224, ids[7]), (192, ids[6])]);
+        bucket.truncate(64).unwrap();
+        assert_eq!(last(&bucket), [(32, ids[1]), (0, ids[0])]);
+    }
+
+    #[test]
+    fn a_log_is_cleaned_up_by_one_process_and_removed_once() {
+        let (dir, log) = log();
+        assert!(log.open(0).unwrap().is_none());
+        log.append(SessionId::from_bytes([1; 16]), UNIX_EPOCH, UNIX_EPOCH).unwrap();
+        let bucket = log.open(0).unwrap().unwrap();
+        assert!(log.open(0).unwrap().is_none(), "another process is at it");
+        log.remove(&bucket).unwrap();
+        log.remove(&bucket).unwrap();
+        std::fs::create_dir(dir.path().join(bucket_name(0))).unwrap();
+        assert!(log.open(0).is_err() && log.remove(&bucket).is_err());
+    }
 }

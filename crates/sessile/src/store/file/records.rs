@@ -200,4 +200,24 @@ mod tests {
             assert_eq!(Arc::ptr_eq(&shard(), &shard()), keeps, "{open_files_max}");
         }
     }
+
+    #[test]
+    fn a_name_that_means_another_file_by_now_is_left_alone() {
+        let (root, corrupt) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let records = Records::new(Dir::open(root.path()).unwrap(), 0);
+        let id = SessionId::from_bytes([7; 16]);
+        let (first, path) =
+            (records.create(id).unwrap(), root.path().join("07").join(id.to_string()));
+        std::fs::remove_file(&path).unwrap();
+        let second = records.create(id).unwrap();
+        let aside = Dir::open(corrupt.path()).unwrap();
+        records.unlink(id, &first).unwrap();
+        records.set_aside(id, &first, &aside).unwrap();
+        assert!(path.exists());
+        records.set_aside(id, &second, &aside).unwrap();
+        assert!(!path.exists() && corrupt.path().join(id.to_string()).exists());
+        let third = records.create(id).unwrap();
+        records.unlink(id, &third).unwrap();
+        assert!(!path.exists());
+    }
 }

@@ -250,7 +250,7 @@ fn config(message: String) -> Error {
     Error::new(ErrorKind::Config, message)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(all(test, target_os = "linux", not(portable_system)))]
 mod tests {
     use super::*;
 

@@ -193,6 +193,7 @@ mod tests {
             shards.extend(patrol.next(now));
             assert_eq!(patrol.next(now), None);
         }
+        assert!(shards.len() <= SHARDS + 1, "{} directories", shards.len());
         shards.sort_unstable();
         shards.dedup();
         assert_eq!(shards.len(), SHARDS);

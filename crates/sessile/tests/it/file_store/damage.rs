@@ -4,10 +4,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use sessile::ErrorKind;
-use sessile::store::{Durability, Scope, Store, Ticket, Updated};
+use sessile::store::{Access, Created, Durability, Scope, Store, Ticket, Updated};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{MINUTE, Root, created, failure, load, next, start, update};
+use super::{
+    MINUTE, Root, ann, created, exclusively, failure, load, next, owned, patrol_at, start, update,
+};
 
 // R51
 #[tokio::test]
@@ -30,6 +32,74 @@ async fn a_damaged_record_is_refused_once_and_set_aside() {
         let aside = root.path().join("default/corrupt").join(record.id.to_string());
         assert_eq!(fs::read(aside).unwrap(), damaged);
         assert_eq!(load(&root.store, record.id).await, None);
+    }
+}
+
+#[tokio::test]
+async fn no_damaged_file_takes_the_place_of_an_earlier_one() {
+    let root = Root::new();
+    let record = created(&root.store).await;
+    for aside in ["", ".1", ".2"].map(|end| format!("{}{end}", record.id)) {
+        root.change_byte(record.id, 64 + 60);
+        let damaged = fs::read(root.file(record.id)).unwrap();
+        assert_eq!(failure(&root.store, record.id).await, ErrorKind::Corrupt);
+        let aside = root.path().join("default/corrupt").join(aside);
+        assert_eq!(fs::read(aside).unwrap(), damaged);
+        let again = root.store.create(&record, Durability::Process).await.unwrap();
+        assert_eq!(again, Created::New);
+    }
+    assert_eq!(fs::read_dir(root.path().join("default/corrupt")).unwrap().count(), 3);
+}
+
+/// As a disk does that fails: the system gives an error, and not that there is nothing.
+#[tokio::test]
+async fn a_directory_that_cannot_be_opened_is_an_outage_and_no_absence() {
+    let root = Root::new();
+    let record = owned(&ann(), start());
+    root.store.create(&record, Durability::Process).await.unwrap();
+    let directory = root.file(record.id).parent().unwrap().to_owned();
+    fs::rename(&directory, root.dir.path().join("elsewhere")).unwrap();
+    fs::write(&directory, "").unwrap();
+    let store = root.opened_again();
+    let (id, durability) = (record.id, Durability::Process);
+    let mut none = Ticket::none();
+    let used_at = start() + MINUTE;
+    let outcomes = [
+        store.create(&record, durability).await.map(drop),
+        store.load(id, start(), Access::Read).await.map(drop),
+        store.load(id, start(), Access::Write).await.map(drop),
+        store.load(id, start(), exclusively(MINUTE)).await.map(drop),
+        store.update(&next(&record, "2"), record.version, durability, &mut none).await.map(drop),
+        store.touch(id, used_at, used_at, &mut none).await.map(drop),
+        store.delete(id, durability).await.map(drop),
+        store.delete_owner(&ann(), None, start(), durability).await.map(drop),
+        store.list(Scope::All, start(), None, 10).await.map(drop),
+        store.list(Scope::Owner(&ann()), start(), None, 10).await.map(drop),
+        store.delete_expired(start() + 60 * MINUTE, 10).await.map(drop),
+        store.inspect(id).map(drop),
+        store.mend(start()).map(drop),
+    ];
+    let kinds: Vec<_> = outcomes.map(|it| it.map_err(|error| error.kind())).into();
+    assert_eq!(kinds, vec![Err(ErrorKind::Unavailable); kinds.len()]);
+    fs::remove_dir_all(root.path().join("default/expiry")).unwrap();
+    let now = patrol_at(id, start() + 24 * 60 * MINUTE);
+    let patrolled = root.opened_again().delete_expired(now, 10).await;
+    assert_eq!(patrolled.unwrap_err().kind(), ErrorKind::Unavailable);
+    fs::remove_file(&directory).unwrap();
+    fs::rename(root.dir.path().join("elsewhere"), &directory).unwrap();
+    assert_eq!(load(&store, id).await, Some(record));
+}
+
+#[tokio::test]
+async fn an_index_that_is_no_file_is_an_error_and_not_an_empty_one() {
+    let root = Root::new();
+    root.store.create(&owned(&ann(), start()), Durability::Process).await.unwrap();
+    let index = fs::read_dir(root.path().join("default/owners")).unwrap().next().unwrap().unwrap();
+    fs::remove_file(index.path()).unwrap();
+    fs::create_dir(index.path()).unwrap();
+    let listed = root.store.list(Scope::Owner(&ann()), start(), None, 10).await.map(drop);
+    for outcome in [listed, root.store.mend(start()).map(drop)] {
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }
 

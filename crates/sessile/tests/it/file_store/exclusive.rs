@@ -1,9 +1,10 @@
 //! The exclusive lock.
 
+use std::fs;
 use std::time::Duration;
 
 use sessile::ErrorKind;
-use sessile::store::{Access, Durability, Loaded, Store, Updated};
+use sessile::store::{Access, Created, Durability, Loaded, Store, Updated};
 
 use super::{MINUTE, Root, created, exclusively, load, next, start, update};
 
@@ -116,4 +117,38 @@ async fn a_waiter_that_gives_up_leaves_the_queue() {
     assert!(tokio::time::timeout(Duration::from_millis(1), waiting).await.is_err());
     drop(held);
     assert!(root.store.load(record.id, start(), exclusively(MINUTE)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn who_waited_for_the_lock_of_a_file_that_lost_its_name_goes_by_the_name() {
+    for is_made_anew in [false, true] {
+        let root = Root::new();
+        let record = created(&root.store).await;
+        let held = root.store.load(record.id, start(), exclusively(MINUTE)).await.unwrap();
+        let (other, id) = (root.opened_again(), record.id);
+        let waiter = tokio::spawn(async move {
+            let access = Access::Exclusive { wait: MINUTE, hold: MINUTE };
+            other.load(id, start(), access).await
+        });
+        tokio::task::yield_now().await;
+        // What a deletion leaves where there was no room for a tombstone.
+        fs::remove_file(root.file(id)).unwrap();
+        let mut anew = record.clone();
+        anew.data.clear();
+        if is_made_anew {
+            let made = root.store.create(&anew, Durability::Process).await.unwrap();
+            assert_eq!(made, Created::New);
+        }
+        drop(held);
+        let loaded = waiter.await.unwrap().unwrap().map(|loaded| loaded.record);
+        assert_eq!(loaded, is_made_anew.then_some(anew));
+    }
+}
+
+#[tokio::test]
+async fn a_wait_and_a_hold_without_end_are_no_error() {
+    let root = Root::new();
+    let record = created(&root.store).await;
+    let forever = Access::Exclusive { wait: Duration::MAX, hold: Duration::MAX };
+    assert!(root.store.load(record.id, start(), forever).await.unwrap().is_some());
 }

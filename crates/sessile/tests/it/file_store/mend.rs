@@ -86,3 +86,15 @@ async fn mending_lays_old_ghosts_and_leaves_the_rest_as_it_is() {
     assert_eq!(root.store.mend(start() + 11 * MINUTE).unwrap().ghosts, 1);
     assert_eq!(root.store.mend(start() + 11 * MINUTE).unwrap().ghosts, 0);
 }
+
+#[tokio::test]
+async fn mending_leaves_files_that_are_no_index_alone() {
+    let root = Root::new();
+    signed_in(&root.store, &ann()).await;
+    for name in ["notes".to_owned(), "ab".repeat(16), "x".repeat(64)] {
+        fs::write(root.path().join("default/owners").join(name), [0xff; 100]).unwrap();
+    }
+    let before = indexes(&root);
+    assert_eq!(root.store.mend(start()).unwrap(), sessile::store::file::Mended::default());
+    assert_eq!(indexes(&root), before);
+}

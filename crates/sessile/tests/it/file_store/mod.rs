@@ -114,6 +114,15 @@ async fn failure(store: &FileStore, id: SessionId) -> ErrorKind {
     store.load(id, start(), Access::Read).await.unwrap_err().kind()
 }
 
+/// A whole second, this one or later, at which the patrol comes to the directory of `id`.
+fn patrol_at(id: SessionId, from: SystemTime) -> SystemTime {
+    const WATCH: u64 = 24 * 60 * 60 * 1000 / 256;
+    let from_ms = from.duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let turn = |watch: &u64| (*watch % 256) as u8 == id.as_bytes()[0];
+    let watch = (from_ms.div_ceil(WATCH)..).find(turn).unwrap();
+    UNIX_EPOCH + Duration::from_secs((watch * WATCH).div_ceil(1000))
+}
+
 fn exclusively(hold: Duration) -> Access {
     Access::Exclusive { wait: Duration::ZERO, hold }
 }

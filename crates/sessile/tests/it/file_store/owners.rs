@@ -78,8 +78,10 @@ async fn ending_an_owners_sessions_spares_one_and_refuses_logins_begun_before() 
     assert_eq!(ended.unwrap(), 1);
     assert_eq!(ids_of(store, &ann(), start()).await, [second.id]);
 
-    let mut nameless = owned(&ann(), start());
+    let mut nameless = owned(&Owner::new("bob").unwrap(), start());
     nameless.login_began_at = None;
+    assert_eq!(store.create(&nameless, Durability::Power).await.unwrap(), Created::New);
+    (nameless.id, nameless.owner) = (SessionId::random().unwrap(), Some(ann()));
     for late in [owned(&ann(), start()), owned(&ann(), not_before), nameless] {
         let refused = root.opened_again().create(&late, Durability::Power).await.unwrap();
         assert_eq!(refused, Created::Revoked);
@@ -132,8 +134,67 @@ async fn only_old_ghosts_are_healed() {
     root.store.create(&record, Durability::Process).await.unwrap();
     fs::remove_file(root.file(record.id)).unwrap();
     let index = fs::read_dir(root.path().join("default/owners")).unwrap().next().unwrap().unwrap();
-    ids_of(&root.store, &ann(), start() + 9 * MINUTE).await;
-    assert!(fs::read(index.path()).unwrap()[64..].starts_with(record.id.as_bytes()));
+    for minutes in [9, 10] {
+        ids_of(&root.store, &ann(), start() + minutes * MINUTE).await;
+        assert!(fs::read(index.path()).unwrap()[64..].starts_with(record.id.as_bytes()));
+    }
     ids_of(&root.store, &ann(), start() + 11 * MINUTE).await;
     assert!(!index.path().exists());
+}
+
+/// How many entries the files of all owners hold.
+fn entries(root: &Root) -> usize {
+    let files = fs::read_dir(root.path().join("default/owners")).unwrap();
+    let files = files.map(|file| fs::read(file.unwrap().path()).unwrap());
+    files.map(|it| it[64..].chunks(32).filter(|entry| *entry != [0; 32]).count()).sum()
+}
+
+#[tokio::test]
+async fn a_create_that_finds_the_session_there_leaves_every_index_as_it_was() {
+    let root = Root::new();
+    let first = owned(&ann(), start());
+    assert_eq!(root.store.create(&first, Durability::Process).await.unwrap(), Created::New);
+    let mut of_bob = first.clone();
+    of_bob.owner = Some(Owner::new("bob").unwrap());
+    for again in [&first, &of_bob] {
+        let found = root.store.create(again, Durability::Process).await.unwrap();
+        assert_eq!(found, Created::Exists);
+        assert_eq!(entries(&root), 1);
+    }
+    assert_eq!(ids_of(&root.store, &ann(), start()).await, [first.id]);
+}
+
+#[tokio::test]
+async fn an_owner_without_sessions_is_remembered_for_a_day() {
+    let root = Root::new();
+    root.store.delete_owner(&ann(), None, start(), Durability::Process).await.unwrap();
+    let index = fs::read_dir(root.path().join("default/owners")).unwrap().next().unwrap().unwrap();
+    for (hours, is_there) in [(0, true), (23, true), (24, true), (25, false)] {
+        ids_of(&root.store, &ann(), start() + hours * 60 * MINUTE).await;
+        assert_eq!(index.path().exists(), is_there, "after {hours} hours");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_of_another_owners_session_is_a_ghost() {
+    for is_mended in [false, true] {
+        let root = Root::new();
+        let record = owned(&ann(), start());
+        root.store.create(&record, Durability::Process).await.unwrap();
+        let index = fs::read_dir(root.path().join("default/owners")).unwrap().next().unwrap();
+        let index = index.unwrap().path();
+        let before = fs::read(&index).unwrap();
+        let mut replaced = next(&record, "null");
+        replaced.owner = None;
+        update(&root.store, &replaced, Durability::Process).await;
+        // What a crash leaves between the update and the index.
+        fs::write(&index, before).unwrap();
+        let now = start() + 11 * MINUTE;
+        if is_mended {
+            assert_eq!(root.store.mend(now).unwrap().ghosts, 1);
+        } else {
+            assert_eq!(ids_of(&root.store, &ann(), now).await, []);
+        }
+        assert_eq!(entries(&root), 0);
+    }
 }

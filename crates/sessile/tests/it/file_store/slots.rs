@@ -42,6 +42,20 @@ async fn a_record_grows_into_a_tail_and_back_in_one_file() {
 }
 
 #[tokio::test]
+async fn space_behind_a_record_is_given_back_once_it_is_64_kib() {
+    for (tail, is_given_back) in [(61_000, false), (68_000, true)] {
+        let root = Root::new();
+        let mut record = created(&root.store).await;
+        for size in [tail, 10, 10] {
+            record = next(&record, vec![b'x'; size]);
+            assert_eq!(update(&root.store, &record, Durability::Process).await, Updated::Written);
+        }
+        let bytes = fs::metadata(root.file(record.id)).unwrap().len();
+        assert_eq!(bytes == 4096, is_given_back, "{bytes} bytes after {tail}");
+    }
+}
+
+#[tokio::test]
 async fn a_large_record_is_created_and_ended_like_any_other() {
     let root = Root::new();
     let mut record = record();

@@ -4,7 +4,8 @@
 //! [`File`], each of which is one step that a crash can come before or after. Names are relative to
 //! an open directory and never followed through a symbolic link; every descriptor closes on `exec`.
 //!
-//! What only Linux has lies in `linux`; `portable` stands in for it elsewhere. Tests compile both.
+//! What only Linux has lies in `linux`; `portable` stands in for it elsewhere, and on Linux too in a
+//! build with `--cfg portable_system`, under which `cargo xtask test` runs all tests of files.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,18 +19,17 @@ use rustix::path::Arg;
 #[cfg(test)]
 use self::record::{Call, node, node_at};
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable_system)))]
 mod linux;
-#[cfg(any(test, not(target_os = "linux")))]
-#[cfg_attr(target_os = "linux", expect(dead_code, reason = "compiled for the tests alone"))]
+#[cfg(any(portable_system, not(target_os = "linux")))]
 mod portable;
 
 #[cfg(test)]
 pub(super) mod record;
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable_system)))]
 use linux as system;
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(portable_system, not(target_os = "linux")))]
 use portable as system;
 
 pub(super) use system::{ExclusiveLock, FileSystem, Watcher};
