@@ -596,6 +596,18 @@ mod tests {
     }
 
     #[test]
+    fn what_must_not_come_back_is_kept_as_well_as_logins_are() {
+        for (security_durability, is_final) in [
+            (Durability::Process, Durability::Process),
+            (Durability::Power, Durability::Final),
+            (Durability::Final, Durability::Final),
+        ] {
+            let config = Config { security_durability, ..Config::default() };
+            assert_eq!(config.final_durability(), is_final);
+        }
+    }
+
+    #[test]
     fn what_is_bounded_may_be_as_large_as_its_bound() {
         let config = Config {
             idle_timeout: Duration::from_millis(1),
