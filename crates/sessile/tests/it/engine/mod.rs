@@ -298,6 +298,7 @@ engine_laws! {
     another_address_is_refused_or_told_or_ends_as_asked
     another_user_agent_is_refused_or_told_or_ends_as_asked
     no_secure_cookie_goes_out_over_plain_http
+    what_is_no_secure_cookie_goes_out_over_plain_http
     a_session_over_plain_http_goes_on_without_a_new_cookie
     an_outage_reads_as_nobody_when_asked_and_writes_nothing
     a_session_is_found_by_its_id_and_written_by_commit

@@ -4,7 +4,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sessile::{
-    Client, ErrorKind, Exchange, OnOtherClient, OnOutage, OnOwnerLimit, OnReplay, SessionId,
+    Client, Config, CookieConfig, ErrorKind, Exchange, OnOtherClient, OnOutage, OnOwnerLimit,
+    OnReplay, SessionId, Transport,
 };
 
 use crate::engine::Place;
@@ -195,6 +196,22 @@ pub(crate) async fn no_secure_cookie_goes_out_over_plain_http(place: &Place) {
             assert_eq!(kind_of(committed), refused, "{host} {tls:?}");
             assert_eq!(server.store.calls() > calls, is_sent, "nothing is written in vain");
         }
+    }
+}
+
+// R26
+pub(crate) async fn what_is_no_secure_cookie_goes_out_over_plain_http(place: &Place) {
+    let choices: [fn(&mut Config); 2] = [
+        |config| config.cookie = CookieConfig::plain_http("id"),
+        |config| config.transport = Transport::Header,
+    ];
+    for (choice, header) in choices.into_iter().zip(["set-cookie", "session-token"]) {
+        let server = Server::with(place, choice);
+        let exchange = request(&server, "", "", "shop.example", Some(false));
+        exchange.handle().session().await.unwrap().insert("key", "value").unwrap();
+        let mut headers = HeaderMap::new();
+        exchange.finish(StatusCode::OK, &mut headers).await.unwrap();
+        assert!(headers.contains_key(header), "{headers:?}");
     }
 }
 
