@@ -571,8 +571,7 @@ impl State {
     }
 
     fn has_work(&self) -> bool {
-        let live = matches!(self.standing, Standing::Live(_));
-        let wishes = self.wish.login.is_some() || live && self.wish.changes_record();
+        let wishes = self.wish.login.is_some() || self.wish.changes_record();
         wishes || self.logs_out || !self.changes.is_empty()
     }
 

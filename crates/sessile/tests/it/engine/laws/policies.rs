@@ -249,8 +249,13 @@ pub(crate) async fn an_outage_reads_as_nobody_when_asked_and_writes_nothing(plac
     assert_eq!((visit.session.id(), visit.session.keys().len()), (None, 0));
     assert_eq!(kind_of(visit.session.invalidate()), Some(ErrorKind::Unavailable));
     assert_eq!(visit.finish().await.unwrap(), None, "reading goes on");
-    let wishes: [fn(&sessile::Session) -> sessile::Result<()>; 2] =
-        [|session| session.insert("key", "value"), |session| session.login("bob")];
+    let wishes: [fn(&sessile::Session) -> sessile::Result<()>; 5] = [
+        |session| session.insert("key", "value"),
+        |session| session.login("bob"),
+        |session| session.lower(0),
+        |session| session.rotate(),
+        |session| session.expire_in(secs(1)),
+    ];
     for wish in wishes {
         let visit = server.visit(&cookie).await;
         wish(&visit.session).unwrap();
