@@ -520,6 +520,10 @@ mod tests {
         {
             assert!(toml::from_str::<Config>(&format!("idle_timeout = {bad}")).is_err(), "{bad}");
         }
+        let wrong = toml::from_str::<Config>("idle_timeout = true").unwrap_err();
+        assert!(wrong.to_string().contains("\"30m\""), "{wrong}");
+        let config: Config = serde_json::from_str(r#"{"idle_timeout": 90}"#).unwrap();
+        assert_eq!(config.idle_timeout, Duration::from_secs(90));
     }
 
     #[test]
@@ -531,7 +535,10 @@ mod tests {
     // R13, R15, R16, R18
     #[test]
     fn contradictions_are_refused() {
-        let wrong: [fn(&mut Config); 34] = [
+        let wrong: [fn(&mut Config); 37] = [
+            |c| c.cookie.also_read = (0..8).map(|n| format!("old{n}")).collect(),
+            |c| c.cookie.name = String::new(),
+            |c| c.cookie.name = "n".repeat(65),
             |c| c.commit_deadline = Duration::MAX,
             |c| c.commit_deadline = Duration::ZERO,
             |c| c.lock_wait = Duration::MAX,
@@ -623,6 +630,11 @@ mod tests {
             ..Config::default()
         };
         config.validate().unwrap();
+        let mut wide = config.clone();
+        wide.cookie = CookieConfig::plain_http("n".repeat(64));
+        wide.cookie.path = format!("/{}", "a".repeat(1_023));
+        wide.cookie.also_read = (0..7).map(|n| format!("old{n}")).collect();
+        wide.validate().unwrap();
         let equal = Config { absolute_timeout: config.idle_timeout, ..config };
         equal.validate().unwrap();
         let grace = equal.rotation_grace;

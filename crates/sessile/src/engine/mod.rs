@@ -315,7 +315,7 @@ fn kept_agent(agent: &str, keep: Keep) -> Option<String> {
 /// looks like from here.
 #[derive(Debug, Default)]
 struct Delivery {
-    /// Cookies set before the first came back; `SEEN` once one did or the warning was given.
+    /// Cookies set before the first came back; `SEEN` once one did.
     unanswered: AtomicU32,
 }
 
@@ -331,11 +331,7 @@ impl Delivery {
 
     /// Notes a new cookie; gives whether it is time to warn, which is once.
     fn note_set(&self) -> bool {
-        let count = |n: u32| match n {
-            SEEN => None,
-            n if n + 1 >= SUSPICIOUS => Some(SEEN),
-            n => Some(n + 1),
-        };
+        let count = |n: u32| (n != SEEN).then(|| n + 1);
         let before = self.unanswered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
         before == Ok(SUSPICIOUS - 1)
     }
