@@ -141,6 +141,15 @@ mod tests {
     }
 
     #[test]
+    fn the_systems_clock_passes() {
+        let (clock, started) = (SystemClock::default(), Instant::now());
+        while started.elapsed() < Duration::from_millis(2) {
+            std::hint::spin_loop();
+        }
+        assert!(clock.elapsed() >= Duration::from_millis(2));
+    }
+
+    #[test]
     fn a_step_leaves_elapsed_time_alone() {
         let clock = ManualClock::new();
         clock.step_to(UNIX_EPOCH);

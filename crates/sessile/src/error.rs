@@ -128,5 +128,7 @@ mod tests {
         assert_eq!(error.to_string(), "cannot save");
         assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("disk on fire"));
         assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let shown = format!("{error:?}");
+        assert!(shown.contains("Unavailable") && shown.contains("disk on fire"), "{shown}");
     }
 }

@@ -410,6 +410,11 @@ mod tests {
     }
 
     #[test]
+    fn a_version_is_shown_as_its_number() {
+        assert_eq!(Version::FIRST.next().to_string(), "2");
+    }
+
+    #[test]
     fn data_stays_sorted() {
         let mut data = Data::default();
         for key in ["b", "a", "c", "b"] {
@@ -434,5 +439,7 @@ mod tests {
         assert!(Owner::new("").is_err());
         assert!(Owner::new("x".repeat(256)).is_err());
         assert_eq!(Owner::new("x".repeat(255)).unwrap().as_str().len(), 255);
+        let ann = Owner::new("ann").unwrap();
+        assert_eq!((Borrow::<str>::borrow(&ann), String::from(ann.clone())), ("ann", "ann".into()));
     }
 }

@@ -60,13 +60,15 @@ pub struct Config {
     /// Use is noted once this share of the idle timeout has passed since the last note: 16 means
     /// one sixteenth. A session may end that much earlier than its idle timeout. Default 16.
     pub touch_share: u32,
-    /// How long a commit competes with others before it fails as `Contended`. Default 2 seconds.
+    /// How long a commit competes with others before it fails as `Contended`. At most a day. Default
+    /// 2 seconds.
     #[serde(with = "duration")]
     pub commit_deadline: Duration,
-    /// How long an exclusive session waits for its lock. Default 5 seconds.
+    /// How long an exclusive session waits for its lock; zero takes one that is free, or none. At most
+    /// a day. Default 5 seconds.
     #[serde(with = "duration")]
     pub lock_wait: Duration,
-    /// How long an exclusive session may hold its lock. Default 30 seconds.
+    /// How long an exclusive session may hold its lock. At most a day. Default 30 seconds.
     #[serde(with = "duration")]
     pub lock_hold: Duration,
     /// The most bytes of data (keys and values) in one session. Default 256 KiB.
@@ -173,12 +175,22 @@ impl Config {
     /// # Errors
     /// [`ErrorKind::Config`], naming the field and the mend.
     pub fn validate(&self) -> Result<()> {
-        refuse(self.idle_timeout.is_zero(), "`idle_timeout` is zero: every session would be over")?;
+        refuse(is_zero(self.idle_timeout), "`idle_timeout` is zero: every session would be over")?;
         refuse(self.absolute_timeout < self.idle_timeout, ABSOLUTE_FIRST)?;
         let anonymous = [self.anonymous_idle_timeout, self.anonymous_absolute_timeout];
-        refuse(anonymous.contains(&Some(Duration::ZERO)), "an anonymous timeout is zero")?;
+        let is_over = anonymous.into_iter().flatten().any(is_zero);
+        refuse(is_over, "an anonymous timeout is zero: every anonymous session would be over")?;
         let rotates_always = self.rotate_every.is_some_and(|every| every < self.rotation_grace);
         refuse(rotates_always, "`rotate_every` is shorter than `rotation_grace`: raise it")?;
+        refuse(
+            is_zero(self.commit_deadline),
+            "`commit_deadline` is zero: no save could be repeated",
+        )?;
+        refuse(is_zero(self.lock_hold), "`lock_hold` is zero: every lock would be lost at once")?;
+        let waits = [self.commit_deadline, self.lock_wait, self.lock_hold];
+        refuse(waits.iter().any(|wait| *wait > WAIT_MAX), TOO_PATIENT)?;
+        let sweeps = [self.sweep_interval, self.sweep_time];
+        refuse(sweeps.iter().any(|time| *time > SWEEP_MAX), TOO_RARE)?;
         refuse(self.touch_share == 0, "`touch_share` is zero: take 1 or more")?;
         refuse(self.sweep_limit == 0, "`sweep_limit` is zero: take 1 or more")?;
         refuse(self.data_bytes_max > DATA_BYTES_MAX, "`data_bytes_max` is over 16 MiB")?;
@@ -202,6 +214,19 @@ impl Config {
         }
     }
 }
+
+/// Records keep whole milliseconds: less is nothing.
+fn is_zero(duration: Duration) -> bool {
+    duration.as_millis() == 0
+}
+
+/// More than any request waits. Without a bound the deadline could lie where no clock gets to.
+const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const TOO_PATIENT: &str =
+    "`commit_deadline`, `lock_wait` or `lock_hold` is over a day: no request waits so long";
+const SWEEP_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const TOO_RARE: &str =
+    "`sweep_interval` or `sweep_time` is over a year: `sweep_interval = 0` turns the sweeper off";
 
 const DATA_BYTES_MAX: usize = 16 * 1024 * 1024;
 const ABSOLUTE_FIRST: &str = "`absolute_timeout` is shorter than `idle_timeout`: lower the latter";
@@ -495,6 +520,10 @@ mod tests {
         {
             assert!(toml::from_str::<Config>(&format!("idle_timeout = {bad}")).is_err(), "{bad}");
         }
+        let wrong = toml::from_str::<Config>("idle_timeout = true").unwrap_err();
+        assert!(wrong.to_string().contains("\"30m\""), "{wrong}");
+        let config: Config = serde_json::from_str(r#"{"idle_timeout": 90}"#).unwrap();
+        assert_eq!(config.idle_timeout, Duration::from_secs(90));
     }
 
     #[test]
@@ -506,7 +535,19 @@ mod tests {
     // R13, R15, R16, R18
     #[test]
     fn contradictions_are_refused() {
-        let wrong: [fn(&mut Config); 25] = [
+        let wrong: [fn(&mut Config); 37] = [
+            |c| c.cookie.also_read = (0..8).map(|n| format!("old{n}")).collect(),
+            |c| c.cookie.name = String::new(),
+            |c| c.cookie.name = "n".repeat(65),
+            |c| c.commit_deadline = Duration::MAX,
+            |c| c.commit_deadline = Duration::ZERO,
+            |c| c.lock_wait = Duration::MAX,
+            |c| c.lock_hold = Duration::MAX,
+            |c| c.lock_hold = Duration::ZERO,
+            |c| c.sweep_interval = Duration::MAX,
+            |c| c.sweep_time = Duration::MAX,
+            |c| c.idle_timeout = Duration::from_micros(999),
+            |c| c.anonymous_absolute_timeout = Some(Duration::from_nanos(1)),
             |c| c.cookie.also_read = vec!["old".into(), "older".into(), "old".into()],
             |c| c.cookie.also_read = vec!["__Host-session".into()],
             |c| {
@@ -559,6 +600,45 @@ mod tests {
             change(&mut config);
             assert_eq!(config.validate().unwrap_err().kind(), ErrorKind::Config, "row {row}");
         }
+    }
+
+    #[test]
+    fn what_must_not_come_back_is_kept_as_well_as_logins_are() {
+        for (security_durability, is_final) in [
+            (Durability::Process, Durability::Process),
+            (Durability::Power, Durability::Final),
+            (Durability::Final, Durability::Final),
+        ] {
+            let config = Config { security_durability, ..Config::default() };
+            assert_eq!(config.final_durability(), is_final);
+        }
+    }
+
+    #[test]
+    fn what_is_bounded_may_be_as_large_as_its_bound() {
+        let config = Config {
+            idle_timeout: Duration::from_millis(1),
+            absolute_timeout: Duration::MAX,
+            rotation_grace: Duration::MAX,
+            commit_deadline: WAIT_MAX,
+            lock_wait: Duration::ZERO,
+            lock_hold: WAIT_MAX,
+            sweep_interval: SWEEP_MAX,
+            sweep_time: SWEEP_MAX,
+            data_bytes_max: DATA_BYTES_MAX,
+            nesting_max: 100,
+            ..Config::default()
+        };
+        config.validate().unwrap();
+        let mut wide = config.clone();
+        wide.cookie = CookieConfig::plain_http("n".repeat(64));
+        wide.cookie.path = format!("/{}", "a".repeat(1_023));
+        wide.cookie.also_read = (0..7).map(|n| format!("old{n}")).collect();
+        wide.validate().unwrap();
+        let equal = Config { absolute_timeout: config.idle_timeout, ..config };
+        equal.validate().unwrap();
+        let grace = equal.rotation_grace;
+        Config { rotate_every: Some(grace), ..equal }.validate().unwrap();
     }
 
     // R17

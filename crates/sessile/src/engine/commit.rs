@@ -71,9 +71,7 @@ impl Engine {
             (None, Standing::Live(live)) if work.wish.rotates() && self.draws_keys() => {
                 Box::pin(self.relocate(work, live, ticket)).await?
             }
-            (None, Standing::Live(live)) if work.changes_record() => {
-                self.save(work, live, ticket).await?
-            }
+            (None, Standing::Live(live)) => self.save(work, live, ticket).await?,
             (None, Standing::Superseded) if !work.changes.is_empty() => {
                 return Err(superseded());
             }

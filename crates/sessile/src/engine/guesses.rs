@@ -77,6 +77,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_old_makes_room_before_what_is_new() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        for n in 1..WATCHED_MAX as u128 {
+            guesses.note(SessionId::from_bytes(n.to_le_bytes()), now);
+        }
+        let later = now + FORGOTTEN_AFTER;
+        for _ in 0..10 {
+            guesses.note(ID, later);
+        }
+        guesses.note(SessionId::from_bytes([2; 16]), later);
+        assert_eq!(guesses.0.lock().unwrap().len(), 2);
+        assert!(guesses.note(ID, later) > Duration::ZERO);
+    }
+
+    #[test]
     fn guesses_at_many_sessions_take_no_more_memory_than_at_some() {
         let (guesses, now) = (Guesses::default(), Instant::now());
         for n in 0..3 * WATCHED_MAX as u128 {

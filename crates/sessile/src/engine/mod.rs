@@ -315,7 +315,7 @@ fn kept_agent(agent: &str, keep: Keep) -> Option<String> {
 /// looks like from here.
 #[derive(Debug, Default)]
 struct Delivery {
-    /// Cookies set before the first came back; `SEEN` once one did or the warning was given.
+    /// Cookies set before the first came back; `SEEN` once one did.
     unanswered: AtomicU32,
 }
 
@@ -331,11 +331,7 @@ impl Delivery {
 
     /// Notes a new cookie; gives whether it is time to warn, which is once.
     fn note_set(&self) -> bool {
-        let count = |n: u32| match n {
-            SEEN => None,
-            n if n + 1 >= SUSPICIOUS => Some(SEEN),
-            n => Some(n + 1),
-        };
+        let count = |n: u32| (n != SEEN).then(|| n + 1);
         let before = self.unanswered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
         before == Ok(SUSPICIOUS - 1)
     }
@@ -344,6 +340,46 @@ impl Delivery {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_page_of_its_own_is_navigated_to() {
+        for (mode, dest, is_page) in [
+            ("navigate", "document", true),
+            ("navigate", "iframe", false),
+            ("cors", "document", false),
+            ("cors", "empty", false),
+        ] {
+            let said = [("sec-fetch-mode", mode), ("sec-fetch-dest", dest)];
+            let headers = said.map(|(name, said)| {
+                (http::HeaderName::from_static(name), HeaderValue::from_static(said))
+            });
+            assert_eq!(navigates(&HeaderMap::from_iter(headers)), is_page, "{mode} {dest}");
+        }
+        assert!(!navigates(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn keys_of_the_application_are_neither_signed_nor_rotated_by_themselves() {
+        let build = |change: fn(&mut Config), is_drawn: bool| {
+            let keys = Keys::new("own", "0123456789abcdef", 40..=40).unwrap();
+            let keys = if is_drawn { keys.drawn_by(|| Ok("a".repeat(40))) } else { keys };
+            let mut config = Config::default();
+            change(&mut config);
+            let asked = config.clone();
+            let builder = Sessions::builder(crate::store::MemoryStore::new()).keys(keys);
+            builder.config(config).build().map(|sessions| assert_eq!(sessions.config(), &asked))
+        };
+        let rotates: fn(&mut Config) = |config| config.rotate_every = Some(config.rotation_grace);
+        let signs: fn(&mut Config) = |config| {
+            config.token_keys =
+                vec!["3q2-796tvu_erb7v3q2-796tvu_erb7v3q2-796tvu8".parse().unwrap()];
+        };
+        for change in [rotates, signs] {
+            assert_eq!(build(change, true).unwrap_err().kind(), ErrorKind::Config);
+            build(change, false).unwrap();
+        }
+        build(|_| {}, true).unwrap();
+    }
 
     #[test]
     fn committers_of_one_session_share_a_queue_that_goes_with_the_last() {
@@ -394,8 +430,14 @@ mod tests {
     #[test]
     fn one_warning_when_no_cookie_comes_back() {
         let delivery = Delivery::default();
-        let warnings = (0..100).filter(|_| delivery.note_set()).count();
-        assert_eq!(warnings, 1);
+        let warnings = |cookies: u32| {
+            let visits = (0..cookies).filter(|_| {
+                delivery.note_presented(false);
+                delivery.note_set()
+            });
+            visits.count()
+        };
+        assert_eq!((warnings(SUSPICIOUS - 1), warnings(1), warnings(100)), (0, 1, 0));
     }
 
     #[test]

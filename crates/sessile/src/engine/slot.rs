@@ -61,9 +61,8 @@ struct State {
     /// How often it did, for whatever was under way meanwhile.
     logouts: u32,
     cookie: Option<CookieChange>,
-    asked: bool,
-    /// Whether it was asked for other than for reading alone.
-    writes: bool,
+    /// The most that it was asked for, if it was.
+    asked: Option<Mode>,
     /// Whether the last commit is under way, after which nothing more is written.
     finishing: bool,
 }
@@ -114,7 +113,7 @@ impl Slot {
 
     /// Loads the session, once, in at least this mode.
     pub(crate) async fn open(&self, mode: Mode) -> Result<()> {
-        self.state().asked = true;
+        self.note_asked(mode);
         let _leftovers = Leftovers(self);
         let mut io = self.io.lock().await;
         self.check_open()?;
@@ -125,7 +124,6 @@ impl Slot {
         // peeking to anything is one: a use is noted for a session that is there.
         if io.mode == Some(Mode::Read) && mode == Mode::Write {
             io.mode = Some(mode);
-            self.state().writes = true;
             return Ok(());
         }
         // Going up: what the lower mode held goes first, so that we never wait for ourselves.
@@ -133,13 +131,17 @@ impl Slot {
         let logouts = self.state().logouts;
         let (standing, ticket) = self.in_its_name(self.load(mode)).await?;
         *io = Io { mode: Some(mode), ticket };
-        self.state().writes = mode > Mode::Read;
         let standing = match standing {
             Standing::Nobody if self.presented.any() && !self.has_logged_out() => Standing::Ended,
             standing => standing,
         };
         self.rebase(standing, logouts)?;
         self.check_open()
+    }
+
+    fn note_asked(&self, mode: Mode) {
+        let mut state = self.state();
+        state.asked = state.asked.max(Some(mode));
     }
 
     /// Takes `standing` as what is stored, and puts on top what the handler did meanwhile.
@@ -429,7 +431,8 @@ impl Slot {
     pub(super) fn keep_fresh(&self) {
         let (mut state, config) = (self.state(), &self.engine.config);
         let Standing::Live(live) = &state.standing else { return };
-        let may_get_a_cookie = state.writes && !self.engine.is_overheard(&self.visitor);
+        let may_get_a_cookie =
+            state.asked > Some(Mode::Read) && !self.engine.is_overheard(&self.visitor);
         if may_get_a_cookie && state.wish.login.is_none() && !state.wish.rotates() {
             // A key that is drawn anew moves its session, which only a handler may ask for.
             let navigates = self.visitor.navigates && !self.engine.draws_keys();
@@ -469,7 +472,7 @@ impl Slot {
     }
 
     pub(super) fn was_asked(&self) -> bool {
-        self.state().asked
+        self.state().asked.is_some()
     }
 
     pub(super) fn write_headers(&self, headers: &mut HeaderMap) {
@@ -568,8 +571,7 @@ impl State {
     }
 
     fn has_work(&self) -> bool {
-        let live = matches!(self.standing, Standing::Live(_));
-        let wishes = self.wish.login.is_some() || live && self.wish.changes_record();
+        let wishes = self.wish.login.is_some() || self.wish.changes_record();
         wishes || self.logs_out || !self.changes.is_empty()
     }
 

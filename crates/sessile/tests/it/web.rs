@@ -1,18 +1,21 @@
 //! What is the axum adapter's own; what every framework must do is a row of `http_laws`.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::routing::get;
+use axum::middleware::{Next, from_fn};
+use axum::routing::{get, post};
+use http::header::COOKIE;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use sessile::store::MemoryStore;
 use sessile::{
-    Config, Error, ErrorKind, ExclusiveSession, Failure, Login, ManualClock, PeekSession,
-    ReadSession, Session, Sessions,
+    Client, Config, CrossSiteLayer, Error, ErrorKind, ExclusiveSession, Failure, Login,
+    ManualClock, PeekSession, ReadSession, Session, Sessions,
 };
-use tower::{Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
 fn app(sessions: &Sessions) -> Router {
     Router::new()
@@ -152,6 +155,106 @@ async fn a_layer_put_on_twice_works_as_one() {
     let answer = browser.get("/count").await;
     assert_eq!(answer.headers.get_all("set-cookie").iter().count(), 1);
     assert_eq!(browser.get("/count").await.body, "2");
+}
+
+async fn note(session: Session, request: Request<Body>, next: Next) -> Response<Body> {
+    session.insert("noted", "between").unwrap();
+    next.run(request).await
+}
+
+#[tokio::test]
+async fn what_stands_between_two_layers_of_one_engine_shares_its_session() {
+    let sessions = memory();
+    let mut browser = Browser::new(&sessions);
+    browser.app = browser.app.layer(from_fn(note)).layer(sessions.layer());
+    assert_eq!(browser.get("/read").await.body, "noted");
+    browser.get("/count").await;
+    assert_eq!(browser.get("/read").await.body, "count,noted");
+}
+
+/// A service that wants to be asked whether it is ready, and says no.
+#[derive(Clone)]
+struct Busy;
+
+impl Service<Request<Body>> for Busy {
+    type Response = Response<Body>;
+    type Error = &'static str;
+    type Future = std::future::Ready<Result<Response<Body>, &'static str>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+        Poll::Ready(Err("busy"))
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        std::future::ready(Ok(Response::default()))
+    }
+}
+
+#[tokio::test]
+async fn the_layers_ask_their_service_whether_it_is_ready() {
+    let request = || Request::get("/").body(Body::empty()).unwrap();
+    let session = memory().layer().layer(Busy);
+    assert_eq!(session.oneshot(request()).await.err(), Some("busy"));
+    let cross_site = CrossSiteLayer::new().layer(Busy);
+    assert_eq!(cross_site.oneshot(request()).await.err(), Some("busy"));
+}
+
+// R81
+#[tokio::test]
+async fn only_what_comes_from_elsewhere_is_answered_403() {
+    for (site, status) in [("same-origin", StatusCode::OK), ("cross-site", StatusCode::FORBIDDEN)] {
+        let app = Router::new().route("/order", post(async || "ordered"));
+        let request = Request::post("/order").header("sec-fetch-site", site);
+        let request = request.body(Body::empty()).unwrap();
+        let answer = app.layer(CrossSiteLayer::new()).oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), status, "{site}");
+    }
+}
+
+#[test]
+fn every_kind_of_error_has_its_status() {
+    for (kind, status) in [
+        (ErrorKind::Unavailable, 503),
+        (ErrorKind::LockTimeout, 503),
+        (ErrorKind::Contended, 503),
+        (ErrorKind::AnonymousLimit, 503),
+        (ErrorKind::NewerFormat, 503),
+        (ErrorKind::Ended, 409),
+        (ErrorKind::Superseded, 409),
+        (ErrorKind::OwnerLimit, 409),
+        (ErrorKind::Overwrote, 409),
+        (ErrorKind::NotSignedIn, 401),
+        (ErrorKind::Forged, 403),
+        (ErrorKind::PlainHttp, 400),
+        (ErrorKind::LockLost, 500),
+        (ErrorKind::Corrupt, 500),
+        (ErrorKind::Closed, 500),
+        (ErrorKind::TooLarge, 500),
+        (ErrorKind::Value, 500),
+        (ErrorKind::Panicked, 500),
+        (ErrorKind::Key, 500),
+        (ErrorKind::Random, 500),
+        (ErrorKind::Config, 500),
+    ] {
+        assert_eq!(Error::new(kind, "told").status().as_u16(), status, "{kind:?}");
+    }
+}
+
+// R81
+#[tokio::test]
+async fn who_only_reads_may_show_and_check_a_form_too() {
+    let sessions = memory();
+    let exchange = sessions.begin(&HeaderMap::new(), Client::default());
+    exchange.handle().session().await.unwrap().insert("key", "value").unwrap();
+    let mut headers = HeaderMap::new();
+    exchange.finish(StatusCode::OK, &mut headers).await.unwrap();
+    let pair = headers["set-cookie"].to_str().unwrap().split(';').next().unwrap();
+    let sent = HeaderMap::from_iter([(COOKIE, pair.parse().unwrap())]);
+    let read = sessions.begin(&sent, Client::default()).handle().read().await.unwrap();
+    let token = read.form_token().unwrap().unwrap();
+    read.check_form_token(&token).unwrap();
+    assert_eq!(read.check_form_token("forged").unwrap_err().kind(), ErrorKind::Forged);
+    assert_eq!((read.contains("key"), read.contains("other")), (true, false));
 }
 
 #[tokio::test]

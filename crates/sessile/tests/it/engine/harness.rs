@@ -173,6 +173,16 @@ impl Events {
         self.0.lock().unwrap().iter().map(Event::name).collect()
     }
 
+    /// The numbers that conflicts bore, in order.
+    pub(crate) fn attempts(&self) -> Vec<u32> {
+        let events = self.0.lock().unwrap();
+        let attempts = events.iter().filter_map(|event| match event {
+            Event::Conflict { attempts, .. } => Some(*attempts),
+            _ => None,
+        });
+        attempts.collect()
+    }
+
     pub(crate) fn take(&self) -> Vec<&'static str> {
         let names = self.names();
         self.0.lock().unwrap().clear();
@@ -201,6 +211,7 @@ enum Trouble {
     #[default]
     None,
     Fails(&'static str),
+    FailsOnce(&'static str, ErrorKind),
     Hangs(&'static str),
     Takes(&'static str, Duration),
 }
@@ -218,6 +229,11 @@ impl Counted {
     /// Lets every call of `operation` fail from now on.
     pub(crate) fn fail(&self, operation: &'static str) {
         *self.trouble.lock().unwrap() = Trouble::Fails(operation);
+    }
+
+    /// Lets the next call of `operation` fail, and no other.
+    pub(crate) fn fail_once(&self, operation: &'static str, kind: ErrorKind) {
+        *self.trouble.lock().unwrap() = Trouble::FailsOnce(operation, kind);
     }
 
     /// Lets no call of `operation` answer from now on.
@@ -258,6 +274,10 @@ impl Counted {
         match trouble {
             Trouble::Fails(this) if this == operation => {
                 Err(Error::new(ErrorKind::Unavailable, "told to fail"))
+            }
+            Trouble::FailsOnce(this, kind) if this == operation => {
+                self.mend();
+                Err(Error::new(kind, "told to fail once"))
             }
             Trouble::Hangs(this) if this == operation => std::future::pending().await,
             Trouble::Takes(this, time) if this == operation => {

@@ -202,6 +202,7 @@ engine_laws! {
     a_token_we_did_not_issue_is_never_adopted
     a_malformed_token_costs_no_look_up
     an_unknown_token_leaves_the_cookie_alone
+    cookies_that_never_come_back_are_told_of_once
     a_token_that_opens_nothing_is_told_from_none
     what_did_not_end_is_not_called_ended
     a_guess_is_refused_and_changes_nothing
@@ -218,17 +219,20 @@ engine_laws! {
     a_closure_that_runs_again_may_use_its_own_session
     a_closure_that_changes_its_own_key_is_refused
     many_committers_of_one_session_all_succeed
+    what_is_changed_by_id_merges_like_any_other
     logout_wins_against_a_request_in_flight
     logout_is_carried_out_with_a_5xx
     logout_with_a_dead_token_removes_the_cookie
     a_session_may_begin_after_a_logout_in_one_request
     a_token_committed_before_a_logout_never_goes_out
     what_was_logged_out_does_not_come_back_by_going_up
+    a_logout_with_the_token_of_before_a_login_is_one
     a_logout_beside_a_commit_of_its_own_request_ends_what_that_makes
     only_the_request_that_logs_out_removes_its_cookie
     a_5xx_drops_data_login_and_rotation
     login_gives_a_new_id_and_keeps_the_data
     login_leaves_the_data_behind_when_asked
+    what_a_login_leaves_behind_late_data_does_not_follow
     login_takes_late_data_along
     a_planted_token_gains_nothing_by_a_login
     a_late_write_with_a_superseded_token_is_refused_without_a_cookie
@@ -291,6 +295,7 @@ engine_laws! {
     a_login_waits_for_the_word_on_everybody
     the_end_of_everybodys_sessions_counts_for_ever
     nobody_ends_the_end_of_everybodys_sessions
+    one_sessions_trouble_keeps_no_other_from_its_end
     logins_over_the_limit_end_the_oldest
     logins_over_the_limit_are_refused_when_asked
     anonymous_sessions_over_the_limit_are_refused_and_nobody_else
@@ -298,6 +303,7 @@ engine_laws! {
     another_address_is_refused_or_told_or_ends_as_asked
     another_user_agent_is_refused_or_told_or_ends_as_asked
     no_secure_cookie_goes_out_over_plain_http
+    what_is_no_secure_cookie_goes_out_over_plain_http
     a_session_over_plain_http_goes_on_without_a_new_cookie
     an_outage_reads_as_nobody_when_asked_and_writes_nothing
     a_session_is_found_by_its_id_and_written_by_commit
@@ -305,6 +311,7 @@ engine_laws! {
     commit_shows_the_committed_value
     a_request_goes_on_after_a_committed_login
     going_up_after_a_committed_login_finds_the_new_session
+    after_a_committed_login_the_lock_is_taken_anew
     a_commit_that_is_dropped_half_way_refuses_to_go_on
     a_clone_that_outlives_its_request_reads_and_refuses_to_write
     what_is_changed_while_the_last_commit_runs_is_refused

@@ -58,6 +58,9 @@ async fn it_ends_with_the_last_clone() {
     pass(1).await;
     assert_eq!(store.calls(), 1);
     drop(clone);
+    tokio::task::yield_now().await;
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    assert_eq!(tasks, 0, "it does not wait for its next interval");
     pass(3).await;
     assert_eq!(store.calls(), 1);
 }

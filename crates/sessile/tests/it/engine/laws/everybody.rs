@@ -26,10 +26,14 @@ pub(crate) async fn everybody_is_signed_out_and_may_sign_in_again(place: &Place)
     let names = server.events.take();
     assert_eq!(names.iter().filter(|name| **name == "revoked").count(), 4);
     assert_eq!(names.last(), Some(&"everybody_revoked"));
+    assert!(!names.contains(&"conflict"), "nobody else ended everything");
     for cookie in &cookies {
         assert_eq!(server.id(cookie).await, None);
     }
     assert_eq!(server.sessions.revoke_everybody().await.unwrap(), 0, "once more");
+    server.clock.advance(secs(1));
+    assert_eq!(server.sessions.revoke_everybody().await.unwrap(), 0, "a second later");
+    assert!(!server.events.take().contains(&"conflict"), "nobody else ended everything");
     server.clock.advance(secs(1));
     let again = server.signed_in("ann").await;
     assert_eq!(server.owner(&again).await.as_deref(), Some("ann"));
@@ -165,4 +169,23 @@ pub(crate) async fn the_end_of_everybodys_sessions_counts_for_ever(place: &Place
     server.clock.advance(secs(99 * 365 * 24 * 60 * 60));
     server.sessions.sweep(100).await.unwrap();
     assert_eq!(kind_of(visit.finish().await), Some(ErrorKind::Ended));
+}
+
+// R40
+pub(crate) async fn one_sessions_trouble_keeps_no_other_from_its_end(place: &Place) {
+    let server = Server::new(place);
+    for _ in 0..3 {
+        server.signed_in("ann").await;
+    }
+    server.store.fail_once("delete", ErrorKind::Corrupt);
+    let troubled = server.sessions.revoke_everybody().await;
+    assert_eq!(kind_of(troubled), Some(ErrorKind::Corrupt));
+    assert_eq!(ids(&server, "ann").await.len(), 1);
+    server.events.take();
+    server.store.fail("delete");
+    let outage = server.sessions.revoke_everybody().await;
+    assert_eq!(kind_of(outage), Some(ErrorKind::Unavailable));
+    assert!(!server.events.take().contains(&"everybody_revoked"), "an outage ends the attempt");
+    server.store.mend();
+    assert_eq!(server.sessions.revoke_everybody().await.unwrap(), 1);
 }

@@ -243,10 +243,15 @@ pub(crate) async fn a_session_found_by_its_id_may_be_held_alone(place: &Place) {
     assert_eq!(kind_of(other.handle().exclusive().await), Some(ErrorKind::LockTimeout));
     held.insert("job", "done").unwrap();
     held.commit().await.unwrap();
+    let other = server.begin(&cookie);
+    let still = other.handle().exclusive().await;
+    assert_eq!(kind_of(still), Some(ErrorKind::LockTimeout), "a commit frees nothing");
+    assert!(held.is_live().await.unwrap());
     drop(held);
     assert_eq!(server.visit(&cookie).await.session.keys(), ["before", "job"]);
     let found = server.sessions.find(id).await.unwrap().unwrap();
     server.sessions.revoke_any(id).await.unwrap();
+    assert!(!found.is_live().await.unwrap());
     let held = found.exclusive().await.unwrap();
     assert!(held.id().is_none() && held.has_ended());
 }

@@ -267,7 +267,7 @@ pub(crate) async fn a_move_past_the_list_is_found_by_the_next(place: &Place) {
 }
 
 pub(crate) async fn a_spared_session_may_still_move(place: &Place) {
-    let server = Server::with_keys(place, drawn("abc"));
+    let server = Server::with_keys(place, drawn("abcd"));
     server.signed_in("ann").await;
     server.signed_in("ann").await;
     server.write(&cookie('b'), "key", "value").await;
@@ -279,9 +279,19 @@ pub(crate) async fn a_spared_session_may_still_move(place: &Place) {
     assert_eq!(server.read(&cookie('c'), "key").await.as_deref(), Some("value"));
     let there = server.id(&cookie('c')).await;
     assert_eq!(server.sessions.revoke_all("bob", there).await.unwrap(), 0, "not bob's to spare");
+    // A write comes between the look at the session that is spared and the note of it.
+    let barrier = server.store.stop_after(1);
+    let sessions = server.sessions.clone();
+    let sparing = tokio::spawn(async move { sessions.revoke_all("ann", there).await });
+    assert!(barrier.is_met_by(&sparing).await);
+    server.write(&cookie('c'), "key", "new").await;
+    barrier.lift();
+    assert_eq!(sparing.await.unwrap().unwrap(), 0);
+    assert_eq!(rotate(&server, &cookie('c')).await, cookie('d'));
+    assert_eq!(server.read(&cookie('d'), "key").await.as_deref(), Some("new"));
     server.clock.advance(secs(1));
     assert_eq!(server.sessions.revoke_all("ann", None).await.unwrap(), 1);
-    assert_eq!(server.id(&cookie('c')).await, None);
+    assert_eq!(server.id(&cookie('d')).await, None);
 }
 
 /// R28: a new identifier at a step-up, and the one before opens nothing from then on.

@@ -53,6 +53,30 @@ pub(crate) async fn going_up_after_a_committed_login_finds_the_new_session(place
     assert_eq!(server.visit(&cookie).await.session.keys(), ["after", "basket"]);
 }
 
+/// The lock of the session before is of no use to the one that a login made.
+pub(crate) async fn after_a_committed_login_the_lock_is_taken_anew(place: &Place) {
+    let server = Server::with(place, |config| config.lock_wait = secs(1));
+    let anonymous = server.write("", "basket", "apple").await;
+    let exchange = server.begin(&anonymous);
+    let session = exchange.handle().exclusive().await.unwrap();
+    session.login("ann").unwrap();
+    session.commit().await.unwrap();
+    let held = (*session).clone().exclusive().await.unwrap();
+    let found = server.sessions.find(held.id().unwrap()).await.unwrap().unwrap();
+    assert_eq!(kind_of(found.exclusive().await), Some(ErrorKind::LockTimeout));
+}
+
+pub(crate) async fn what_a_login_leaves_behind_late_data_does_not_follow(place: &Place) {
+    let server = Server::new(place);
+    let anonymous = server.write("", "basket", "apple").await;
+    let visit = server.visit(&anonymous).await;
+    visit.session.login(Login::new("ann").drop_data()).unwrap();
+    visit.session.insert("fresh", "kept").unwrap();
+    server.write(&anonymous, "late", "pear").await;
+    let cookie = visit.finish().await.unwrap().unwrap();
+    assert_eq!(server.visit(&cookie).await.session.keys(), ["fresh"]);
+}
+
 pub(crate) async fn login_leaves_the_data_behind_when_asked(place: &Place) {
     let server = Server::new(place);
     let anonymous = server.write("", "basket", "apple").await;
@@ -177,9 +201,11 @@ pub(crate) async fn a_session_found_by_its_id_ends_for_the_finder_with_a_login(p
     let id = server.id(&cookie).await.unwrap();
     let found = server.sessions.find(id).await.unwrap().unwrap();
     found.insert("late", "lost").unwrap();
+    assert!(found.is_live().await.unwrap());
     let visit = server.visit(&cookie).await;
     visit.session.login("ann").unwrap();
     let new = visit.finish().await.unwrap().unwrap();
+    assert!(!found.is_live().await.unwrap());
     assert_eq!(kind_of(found.commit().await), Some(ErrorKind::Ended));
     assert_eq!(server.visit(&new).await.session.keys(), ["basket"]);
 }

@@ -157,3 +157,15 @@ pub(crate) async fn a_logout_beside_a_commit_of_its_own_request_ends_what_that_m
         assert_eq!(page.devices, [], "after {calls} calls");
     }
 }
+
+pub(crate) async fn a_logout_with_the_token_of_before_a_login_is_one(place: &Place) {
+    let server = Server::new(place);
+    let old = server.write("", "basket", "apple").await;
+    let visit = server.visit(&old).await;
+    visit.session.login("ann").unwrap();
+    let new = visit.finish().await.unwrap().unwrap();
+    let late = server.visit(&old).await;
+    late.session.invalidate().unwrap();
+    assert_eq!(late.finish().await.unwrap().as_deref(), Some("__Host-session="));
+    assert!(server.id(&new).await.is_some(), "who holds it did not log out");
+}

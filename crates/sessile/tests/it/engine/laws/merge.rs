@@ -161,6 +161,7 @@ pub(crate) async fn a_committer_that_keeps_losing_gets_its_turn(place: &Place) {
     assert!(barrier.is_met_by(&finish).await);
     barrier.lift();
     finish.await.unwrap().unwrap();
+    assert_eq!(server.events.attempts(), [1, 2, 3, 4, 5, 6]);
     assert_eq!(server.visit(&cookie).await.session.get::<u64>("count").unwrap(), Some(7));
 }
 
@@ -186,4 +187,17 @@ pub(crate) async fn many_committers_of_one_session_all_succeed(place: &Place) {
     }
     seen.sort_unstable();
     assert_eq!(seen, (1..=64).collect::<Vec<_>>(), "each saw its own number");
+}
+
+pub(crate) async fn what_is_changed_by_id_merges_like_any_other(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "old", "old").await;
+    let id = server.id(&cookie).await.unwrap();
+    let found = server.sessions.find(id).await.unwrap().unwrap();
+    count(&found).unwrap();
+    let visit = server.visit(&cookie).await;
+    count(&visit.session).unwrap();
+    visit.finish().await.unwrap();
+    found.commit().await.unwrap();
+    assert_eq!(server.visit(&cookie).await.session.get::<u64>("count").unwrap(), Some(2));
 }

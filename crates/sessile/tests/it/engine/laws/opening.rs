@@ -219,3 +219,14 @@ pub(crate) async fn reading_and_then_writing_loads_once(place: &Place) {
     exchange.finish(http::StatusCode::OK, &mut http::HeaderMap::new()).await.unwrap();
     assert_eq!(server.read(&cookie, "key").await.as_deref(), Some("changed"));
 }
+
+// R26
+pub(crate) async fn cookies_that_never_come_back_are_told_of_once(place: &Place) {
+    let server = Server::new(place);
+    for _ in 0..40 {
+        server.write("", "key", "value").await;
+    }
+    let names = server.events.take();
+    assert_eq!(names.iter().filter(|name| **name == "cookies_not_returned").count(), 1);
+    assert_eq!(names.iter().position(|name| *name == "cookies_not_returned"), Some(20));
+}

@@ -4,7 +4,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sessile::{
-    Client, ErrorKind, Exchange, OnOtherClient, OnOutage, OnOwnerLimit, OnReplay, SessionId,
+    Client, Config, CookieConfig, ErrorKind, Exchange, OnOtherClient, OnOutage, OnOwnerLimit,
+    OnReplay, SessionId, Transport,
 };
 
 use crate::engine::Place;
@@ -199,6 +200,22 @@ pub(crate) async fn no_secure_cookie_goes_out_over_plain_http(place: &Place) {
 }
 
 // R26
+pub(crate) async fn what_is_no_secure_cookie_goes_out_over_plain_http(place: &Place) {
+    let choices: [fn(&mut Config); 2] = [
+        |config| config.cookie = CookieConfig::plain_http("id"),
+        |config| config.transport = Transport::Header,
+    ];
+    for (choice, header) in choices.into_iter().zip(["set-cookie", "session-token"]) {
+        let server = Server::with(place, choice);
+        let exchange = request(&server, "", "", "shop.example", Some(false));
+        exchange.handle().session().await.unwrap().insert("key", "value").unwrap();
+        let mut headers = HeaderMap::new();
+        exchange.finish(StatusCode::OK, &mut headers).await.unwrap();
+        assert!(headers.contains_key(header), "{headers:?}");
+    }
+}
+
+// R26
 pub(crate) async fn a_session_over_plain_http_goes_on_without_a_new_cookie(place: &Place) {
     let server = Server::with(place, |config| config.rotate_every = Some(secs(3_600)));
     let cookie = server.signed_in("ann").await;
@@ -232,8 +249,13 @@ pub(crate) async fn an_outage_reads_as_nobody_when_asked_and_writes_nothing(plac
     assert_eq!((visit.session.id(), visit.session.keys().len()), (None, 0));
     assert_eq!(kind_of(visit.session.invalidate()), Some(ErrorKind::Unavailable));
     assert_eq!(visit.finish().await.unwrap(), None, "reading goes on");
-    let wishes: [fn(&sessile::Session) -> sessile::Result<()>; 2] =
-        [|session| session.insert("key", "value"), |session| session.login("bob")];
+    let wishes: [fn(&sessile::Session) -> sessile::Result<()>; 5] = [
+        |session| session.insert("key", "value"),
+        |session| session.login("bob"),
+        |session| session.lower(0),
+        |session| session.rotate(),
+        |session| session.expire_in(secs(1)),
+    ];
     for wish in wishes {
         let visit = server.visit(&cookie).await;
         wish(&visit.session).unwrap();

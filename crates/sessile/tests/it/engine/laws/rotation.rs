@@ -1,5 +1,6 @@
 //! Rotation is one atomic step with a grace.
 
+use http::{HeaderMap, StatusCode};
 use sessile::ErrorKind;
 
 use crate::engine::Place;
@@ -138,7 +139,7 @@ pub(crate) async fn lowering_is_carried_out_with_a_5xx_and_ends_earlier_secrets(
     let visit = server.visit(&before).await;
     visit.session.insert("key", "dropped").unwrap();
     visit.session.lower(1).unwrap();
-    visit.finish_with(http::StatusCode::INTERNAL_SERVER_ERROR).await.0.unwrap();
+    visit.finish_with(StatusCode::INTERNAL_SERVER_ERROR).await.0.unwrap();
     assert_eq!(server.id(&new).await, None, "a secret in its grace lost its authority");
     let session = server.visit(&before).await.session;
     assert_eq!((session.record().unwrap().level, session.contains("key")), (1, false));
@@ -158,6 +159,11 @@ pub(crate) async fn a_due_secret_is_replaced_on_a_navigation_alone(place: &Place
     server.clock.advance(secs(600));
     assert_eq!(server.visit(&old).await.finish().await.unwrap(), None, "no navigation");
     assert_eq!(server.navigate(&anonymous).await.finish().await.unwrap(), None, "not signed in");
+    let exchange = server.navigation(&old);
+    exchange.handle().read().await.unwrap();
+    let mut headers = HeaderMap::new();
+    exchange.finish(StatusCode::OK, &mut headers).await.unwrap();
+    assert!(!headers.contains_key("set-cookie"), "reading alone writes nothing");
     let new = server.navigate(&old).await.finish().await.unwrap().expect("due, and a navigation");
     assert_eq!(server.id(&new).await, server.id(&old).await);
     // The new secret is seen: from here on the old one has its grace.
