@@ -94,6 +94,11 @@ macro_rules! sql_store {
                 Ok(store)
             }
 
+            /// Makes the store of a URL, which connects when it is first used.
+            pub(in crate::store) fn open_lazily(url: &str) -> $crate::Result<Self> {
+                Self::parsed(url).map_err(|refusal| $crate::store::url::discreet(url, refusal))
+            }
+
             /// Turns this handle to another table; the default is `sessile`.
             ///
             /// # Errors

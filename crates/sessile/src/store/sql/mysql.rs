@@ -55,7 +55,7 @@ const OPTIONS: [&str; 13] = [
 ];
 
 impl MySqlStore {
-    pub(in crate::store) fn open_lazily(url: &str) -> Result<Self> {
+    fn parsed(url: &str) -> Result<Self> {
         let parsed = Parsed::new(url, &OPTIONS)?;
         let options = MySqlConnectOptions::from_str(&parsed.url).map_err(refused)?;
         Ok(Self { core: parsed.core(options)?.into() })

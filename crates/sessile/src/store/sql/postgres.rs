@@ -72,7 +72,7 @@ const OPTIONS: [&str; 20] = [
 ];
 
 impl PostgresStore {
-    pub(in crate::store) fn open_lazily(url: &str) -> Result<Self> {
+    fn parsed(url: &str) -> Result<Self> {
         let parsed = Parsed::new(url, &OPTIONS)?;
         let options = PgConnectOptions::from_str(&parsed.url).map_err(refused)?;
         // No float is ever read, and PgBouncer refuses whoever asks for more of their digits.

@@ -44,7 +44,7 @@ sql_store! {
 }
 
 impl SqliteStore {
-    pub(in crate::store) fn open_lazily(url: &str) -> Result<Self> {
+    fn parsed(url: &str) -> Result<Self> {
         let path = url.strip_prefix("sqlite://").filter(|path| path.starts_with('/'));
         path.ok_or_else(relative)?;
         let parsed = Parsed::new(url, &["mode", "cache", "immutable", "vfs"])?;
