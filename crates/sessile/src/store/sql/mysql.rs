@@ -80,6 +80,7 @@ impl Driver for sqlx::MySql {
         unsynced: "",
         raise: "INSERT INTO {owners} (namespace, owner, not_before) VALUES (?, ?, ?) \
             ON DUPLICATE KEY UPDATE not_before = GREATEST(not_before, ?)",
+        log_in: None,
         note_version: "INSERT IGNORE INTO {schema} (version) VALUES ({version})",
         schema: &[include_str!("schema/mysql_1.sql")],
     };
