@@ -20,8 +20,8 @@ pub(crate) fn everything() -> Outcome {
     if !tool(&mut tally, "pgbouncer", "the tests behind a pooler") {
         left_out.push("sql::pooler::");
     }
-    if !tool(&mut tally, "openssl", "the tests of TLS to databases") {
-        left_out.push("sql::tls::");
+    if !tool(&mut tally, "openssl", "the tests of TLS to servers") {
+        left_out.extend(["sql::tls::", "redis::tls::"]);
     }
     let servers = database_servers(&mut tally);
     // A test without its server would read as passed.

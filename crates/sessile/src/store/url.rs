@@ -42,6 +42,20 @@ pub fn open(url: &str) -> Result<Arc<dyn Store>> {
     open(rest)
 }
 
+/// What may be told of a URL that was refused. A password with a bare `?` in it ends the URL in a
+/// parser's eyes, and what stands behind is refused as an option, by its name.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite", feature = "redis"))]
+pub(super) fn discreet(url: &str, refusal: Error) -> Error {
+    match url.split_once('?') {
+        Some((_, query)) if query.contains('@') => {
+            let mend = "the store's URL is not understood; in a user's name and a password \
+                write \"?\" as %3F";
+            Error::new(ErrorKind::Config, mend)
+        }
+        _ => refusal,
+    }
+}
+
 type Open = fn(&str) -> Result<Arc<dyn Store>>;
 
 const SCHEMES: &[(&str, Open)] = &[
@@ -231,6 +245,19 @@ mod tests {
         assert!(refusal("redis://host/?namespace=a:b").contains("namespace"));
         assert!(refusal("redis:host").contains("redis://"));
         assert!(open("redis+unix:///run/redis.sock?prefix=shop").is_ok());
+    }
+
+    #[tokio::test]
+    #[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+    async fn a_password_with_a_bare_question_mark_is_not_repeated() {
+        for scheme in ["postgres", "mysql", "redis", "redis+cluster"] {
+            let Err(refused) = open(&format!("{scheme}://ann:one?two@host/1")) else {
+                panic!("{scheme}: it is understood");
+            };
+            let told = format!("{refused:?}");
+            assert!(!told.contains("two"), "{told}");
+            assert!(told.contains("%3F") || told.contains("feature"), "{told}");
+        }
     }
 
     #[test]

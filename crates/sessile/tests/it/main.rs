@@ -18,6 +18,8 @@ mod histories;
 mod http_laws;
 mod moving;
 mod observability;
+#[cfg(any(feature = "redis-tls", feature = "sql-tls"))]
+mod papers;
 #[cfg(feature = "file")]
 mod races;
 #[cfg(all(feature = "redis", feature = "conformance"))]

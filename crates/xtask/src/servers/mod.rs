@@ -43,6 +43,7 @@ const SERVERS: [(&str, Start, &[&str]); 5] = [
             "redis::crossing::",
             "redis::outage::",
             "redis::killed::",
+            "redis::tls::",
         ],
     ),
     (VALKEY, redis::start_valkey, &["on_valkey::", "laws::valkey::"]),

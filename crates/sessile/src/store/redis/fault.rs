@@ -25,6 +25,7 @@ fn meaning(error: &RedisError) -> (ErrorKind, &'static str) {
         redis::ErrorKind::RESP3NotSupported => {
             (Config, "the Redis server is older than 6.0: add protocol=resp2 to its URL")
         }
+        redis::ErrorKind::Io if is_certificate(error) => (Config, STRANGER),
         redis::ErrorKind::Io => (Unavailable, "the Redis server cannot be reached"),
         redis::ErrorKind::ClusterConnectionNotFound => {
             (Unavailable, "no node of the Redis Cluster that holds this slot can be reached")
@@ -48,6 +49,15 @@ fn meaning(error: &RedisError) -> (ErrorKind, &'static str) {
 
 const CREDENTIALS: &str =
     "the Redis server refuses the user or the password: correct them in the URL or on the server";
+
+const STRANGER: &str = "the Redis server's certificate is by nobody whom this system trusts, or for \
+    another name: add its authority to the system's roots, or name its file by SSL_CERT_FILE";
+
+/// Whether the server showed a certificate that was not believed. The library for TLS tells it in
+/// words, and the client's of a Cluster hands on nothing else.
+fn is_certificate(error: &RedisError) -> bool {
+    error.to_string().contains("invalid peer certificate")
+}
 
 fn meaning_of_server(kind: ServerErrorKind) -> (ErrorKind, &'static str) {
     use ErrorKind::{Config, Unavailable};

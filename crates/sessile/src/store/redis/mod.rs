@@ -74,6 +74,7 @@ use self::server::Server;
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(doc)]
 use crate::store::Durability;
+use crate::store::url::discreet;
 
 /// A store in Redis (6.0 or newer) or Valkey. Clones share their connection.
 ///
@@ -119,7 +120,9 @@ impl RedisStore {
     /// with any nodes of a Cluster. The query may hold the options `prefix`, `namespace` and
     /// `wait_replicas`, and the client's `protocol`.
     pub fn builder(url: &str) -> RedisStoreBuilder {
-        RedisStoreBuilder::new(Address::parse(url))
+        let builder = RedisStoreBuilder::new(Address::parse(url));
+        let address = builder.address.map_err(|refusal| discreet(url, refusal));
+        RedisStoreBuilder { address, ..builder }
     }
 
     /// Begins a store in the Cluster that these nodes belong to, each `host:port` or a URL.

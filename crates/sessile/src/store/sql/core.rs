@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::dialect::Statements;
 use super::driver::Driver;
 use super::failure::{Failure, Worked, too_slow};
+use super::kept::Kept;
 use super::link::Link;
 use super::names::{DEFAULT_TABLE, Names, checked_namespace};
 use super::schema;
@@ -18,6 +19,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// One table and one namespace of one database.
 pub(super) struct Core<D: Driver> {
     pub(super) pool: Pool<D>,
+    /// The pool's connections between two pieces of work, where nobody else needs them.
+    pub(super) kept: Option<Arc<Kept<D>>>,
     pub(super) names: Names,
     pub(super) statements: Statements,
     pub(super) namespace: Arc<str>,
@@ -46,7 +49,7 @@ impl<D: Driver> Core<D> {
         let names = Names::parse(DEFAULT_TABLE, false).expect("the default is a table name");
         let statements = Statements::new(&D::DIALECT, &names);
         let namespace = "default".into();
-        Self { pool, names, statements, namespace, patience: PATIENCE, migrated: None }
+        Self { pool, kept: None, names, statements, namespace, patience: PATIENCE, migrated: None }
     }
 
     pub(super) fn with_table(&self, name: &str) -> Result<Self> {
@@ -65,6 +68,11 @@ impl<D: Driver> Core<D> {
         Self { patience, ..self.copy() }
     }
 
+    /// Keeps the connections of a pool of so many that is nobody else's.
+    pub(super) fn keeping(&self, connections: u32) -> Self {
+        Self { kept: Some(Arc::new(Kept::new(connections))), ..self.copy() }
+    }
+
     pub(super) fn migrating_first(&self) -> Self {
         Self { migrated: Some(Arc::default()), ..self.copy() }
     }
@@ -72,6 +80,7 @@ impl<D: Driver> Core<D> {
     fn copy(&self) -> Self {
         Self {
             pool: self.pool.clone(),
+            kept: self.kept.clone(),
             names: self.names.clone(),
             statements: Statements::new(&D::DIALECT, &self.names),
             namespace: Arc::clone(&self.namespace),

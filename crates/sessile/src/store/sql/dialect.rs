@@ -27,6 +27,9 @@ pub(super) struct Dialect {
     pub(super) unsynced: &'static str,
     /// Inserts the row of an owner, or raises its instant; takes the row's lock in any case.
     pub(super) raise: &'static str,
+    /// Inserts the record of a login that counts, and locks its owner's row meanwhile, in one statement,
+    /// where the database can: the values of an insert, and when the login began.
+    pub(super) log_in: Option<&'static str>,
     /// Notes a version of the schema that may have been noted before.
     pub(super) note_version: &'static str,
     /// The tables, by version of the schema.
@@ -40,11 +43,16 @@ pub(super) const IDS_PER_STATEMENT: usize = 64;
 const LIVE: &str = "version > 0 AND absolute_deadline > ? \
     AND (idle_timeout IS NULL OR used_at + idle_timeout > ?)";
 
+/// What an insert gives values to, in this order.
+const COLUMNS: &str = "namespace, id, version, used_at, idle_timeout, absolute_deadline, \
+    superseded, owner, sweep_at, record";
+
 /// The texts of all statements for one table.
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) begin: Arc<str>,
     pub(super) insert: Write,
+    pub(super) log_in: Option<Write>,
     pub(super) load: Arc<str>,
     pub(super) update: Write,
     pub(super) update_locked: Write,
@@ -93,11 +101,8 @@ impl Statements {
         let ids = vec!["?"; IDS_PER_STATEMENT].join(", ");
         Self {
             begin: dialect.begin.into(),
-            insert: write(
-                "INSERT INTO {table} (namespace, id, version, used_at, idle_timeout, \
-                 absolute_deadline, superseded, owner, sweep_at, record) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            ),
+            insert: write("INSERT INTO {table} ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+            log_in: dialect.log_in.map(write),
             load: text(
                 "SELECT record, version, used_at FROM {table} \
                  WHERE namespace = ? AND id = ? AND {live}",
@@ -154,6 +159,7 @@ impl Dialect {
         let filled = names
             .fill(template, self.quote)
             .replace("{live}", LIVE)
+            .replace("{columns}", COLUMNS)
             .replace("{greatest}", self.greatest)
             .replace("{least}", self.least)
             .replace("{now_ms}", self.now_ms)

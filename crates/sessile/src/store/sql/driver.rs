@@ -56,6 +56,15 @@ pub(super) trait Driver: sqlx::Database {
         values: Vec<Value>,
     ) -> impl Future<Output = sqlx::Result<Vec<Self::Row>>> + Send;
 
+    /// Runs a statement that gives no more than one row.
+    fn fetch_first(
+        connection: &mut Self::Connection,
+        sql: Arc<str>,
+        values: Vec<Value>,
+    ) -> impl Future<Output = sqlx::Result<Option<Self::Row>>> + Send {
+        async { Ok(Self::fetch(connection, sql, values).await?.into_iter().next()) }
+    }
+
     /// Runs a statement and gives how many rows it concerned.
     fn execute(
         connection: &mut Self::Connection,

@@ -3,25 +3,33 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::pool::PoolConnection;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use super::core::Core;
 use super::dialect::Statements;
 use super::driver::{Driver, Value};
 use super::failure::{Failure, Worked};
+use super::kept::Away;
 use crate::store::Durability;
 
 /// A connection out of the pool.
 ///
-/// Invariant: a connection goes back to the pool only when nothing is under way on it. Whatever stops
-/// half-way, by an error of the network, a time-out or a panic, closes it, and the database rolls
-/// back. So no reply ever reaches another request, and no transaction outlives its work.
+/// Invariant: a connection goes back to the pool, or waits for the next work, only when nothing is under
+/// way on it. Whatever stops half-way, by an error of the network, a time-out or a panic, closes it, and
+/// the database rolls back. So no reply ever reaches another request, and no transaction outlives its
+/// work.
 pub(super) struct Link<D: Driver> {
-    connection: Option<PoolConnection<D>>,
+    connection: Option<Away<D>>,
+    /// Ends when all else of this has.
+    turn: Option<OwnedSemaphorePermit>,
     core: Arc<Core<D>>,
     /// Something was sent whose answer has not been read.
     waits: bool,
+    /// The database refused something: perhaps it ends the connection, and the pool shall see.
+    was_refused: bool,
     in_transaction: bool,
     /// Puts a setting of the connection back.
     restore: Option<&'static str>,
@@ -29,9 +37,39 @@ pub(super) struct Link<D: Driver> {
 
 impl<D: Driver> Link<D> {
     pub(super) async fn open(core: &Arc<Core<D>>) -> Worked<Self> {
-        let connection = Some(connection(core).await?);
-        let core = Arc::clone(core);
-        Ok(Self { connection, core, waits: false, in_transaction: false, restore: None })
+        let Some(kept) = &core.kept else { return Self::from_pool(core, None).await };
+        let mut turn = Some(kept.turn().await?);
+        while let Some((connection, has_rested)) = kept.take() {
+            let mut link = Self::on(core, connection, turn.take());
+            if !has_rested || link.lives().await {
+                return Ok(link);
+            }
+            turn = link.turn.take();
+        }
+        Self::from_pool(core, turn).await
+    }
+
+    async fn from_pool(core: &Arc<Core<D>>, turn: Option<OwnedSemaphorePermit>) -> Worked<Self> {
+        Ok(Self::on(core, Away::new(connection(core).await?), turn))
+    }
+
+    fn on(core: &Arc<Core<D>>, connection: Away<D>, turn: Option<OwnedSemaphorePermit>) -> Self {
+        Self {
+            connection: Some(connection),
+            turn,
+            core: Arc::clone(core),
+            waits: false,
+            was_refused: false,
+            in_transaction: false,
+            restore: None,
+        }
+    }
+
+    /// Whether the connection answers. One that does not is closed.
+    async fn lives(&mut self) -> bool {
+        let answer = self.begin_call().ping().await;
+        self.waits = answer.is_err();
+        answer.is_ok()
     }
 
     pub(super) fn core(&self) -> &Arc<Core<D>> {
@@ -52,12 +90,15 @@ impl<D: Driver> Link<D> {
         self.end_call(rows)
     }
 
+    /// The row of a statement that gives no more than one.
     pub(super) async fn fetch_first(
         &mut self,
         sql: Arc<str>,
         values: Vec<Value>,
     ) -> Worked<Option<D::Row>> {
-        Ok(self.fetch(sql, values).await?.into_iter().next())
+        let connection = self.begin_call();
+        let row = D::fetch_first(connection, sql, values).await;
+        self.end_call(row)
     }
 
     pub(super) async fn execute(&mut self, sql: Arc<str>, values: Vec<Value>) -> Worked<u64> {
@@ -109,12 +150,14 @@ impl<D: Driver> Link<D> {
 
     fn begin_call(&mut self) -> &mut D::Connection {
         self.waits = true;
-        self.connection.as_mut().expect("a link holds its connection until it is dropped")
+        let away = self.connection.as_mut();
+        &mut away.expect("a link holds its connection until it is dropped").connection
     }
 
     fn end_call<T>(&mut self, done: sqlx::Result<T>) -> Worked<T> {
         let done = done.map_err(Failure::Sql);
         self.waits = done.as_ref().is_err_and(|failure| !failure.leaves_the_connection());
+        self.was_refused |= done.is_err();
         done
     }
 
@@ -140,10 +183,11 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 impl<D: Driver> Drop for Link<D> {
     fn drop(&mut self) {
-        if !self.is_clear()
-            && let Some(connection) = self.connection.take()
-        {
-            drop(connection.detach());
+        let Some(away) = self.connection.take() else { return };
+        match &self.core.kept {
+            _ if !self.is_clear() => drop(away.connection.detach()),
+            Some(kept) if !self.was_refused => kept.keep(away),
+            _ => drop(away),
         }
     }
 }

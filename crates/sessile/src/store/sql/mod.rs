@@ -1,8 +1,8 @@
 //! Sessions in SQLite, PostgreSQL, MySQL and MariaDB: one table, a few single statements.
 //!
 //! The three stores share one implementation and keep the same laws. A save is one `UPDATE` that
-//! compares the version and the deadline and writes; only logins, the end of a user's sessions and
-//! the sweep take a transaction. What you hand in is your own pool; what it lacks we do not change.
+//! compares the version and the deadline and writes; only the end of a user's sessions, the sweep
+//! and, on MySQL and MariaDB, logins take a transaction. What you hand in is your own pool; what it lacks we do not change.
 //!
 //! # Dangers
 //!
@@ -16,12 +16,23 @@
 //!   which is `now` in every call; only locks are judged by the server's. No time zone has a say in
 //!   either: every instant is a number of milliseconds since the epoch in a `bigint`.
 //!
+//! # What an operation costs
+//!
+//! One question to the server and its answer; a login takes five on MySQL and MariaDB, and what works on
+//! many sessions a few. The tests are `an_operation_of_one_statement_asks_the_server_once` and
+//! `a_login_asks_the_server_few_times`.
+//!
+//! That is how it is for a store that a URL opened: nobody else uses its connections, and it keeps them
+//! between operations. A pool of your own gets its connection back behind every operation, and sqlx then
+//! asks the server whether it lives: a second question, for which nobody waits, and meanwhile the next
+//! operation takes another connection.
+//!
 //! # What is where
 //!
 //! | table | what |
 //! |---|---|
 //! | `sessile` | a row per session: the record as bytes, and the columns that statements need |
-//! | `sessile_owners` | a row per user who ever logged in: since when their logins count |
+//! | `sessile_owners` | a row per user: since when their logins count |
 //! | `sessile_schema` | the version of the tables |
 //!
 //! `used_at` is the truth about the last use: a touch writes that column and nothing else, and it is
@@ -41,6 +52,7 @@ mod dialect;
 mod driver;
 mod face;
 mod failure;
+mod kept;
 mod link;
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -92,6 +104,11 @@ macro_rules! sql_store {
                 let store = Self::open_lazily(url)?;
                 store.core.ready().await?;
                 Ok(store)
+            }
+
+            /// Makes the store of a URL, which connects when it is first used.
+            pub(in crate::store) fn open_lazily(url: &str) -> $crate::Result<Self> {
+                Self::parsed(url).map_err(|refusal| $crate::store::url::discreet(url, refusal))
             }
 
             /// Turns this handle to another table; the default is `sessile`.

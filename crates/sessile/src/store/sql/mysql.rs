@@ -55,7 +55,7 @@ const OPTIONS: [&str; 13] = [
 ];
 
 impl MySqlStore {
-    pub(in crate::store) fn open_lazily(url: &str) -> Result<Self> {
+    fn parsed(url: &str) -> Result<Self> {
         let parsed = Parsed::new(url, &OPTIONS)?;
         let options = MySqlConnectOptions::from_str(&parsed.url).map_err(refused)?;
         Ok(Self { core: parsed.core(options)?.into() })
@@ -80,6 +80,7 @@ impl Driver for sqlx::MySql {
         unsynced: "",
         raise: "INSERT INTO {owners} (namespace, owner, not_before) VALUES (?, ?, ?) \
             ON DUPLICATE KEY UPDATE not_before = GREATEST(not_before, ?)",
+        log_in: None,
         note_version: "INSERT IGNORE INTO {schema} (version) VALUES ({version})",
         schema: &[include_str!("schema/mysql_1.sql")],
     };

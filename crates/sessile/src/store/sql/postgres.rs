@@ -72,7 +72,7 @@ const OPTIONS: [&str; 20] = [
 ];
 
 impl PostgresStore {
-    pub(in crate::store) fn open_lazily(url: &str) -> Result<Self> {
+    fn parsed(url: &str) -> Result<Self> {
         let parsed = Parsed::new(url, &OPTIONS)?;
         let options = PgConnectOptions::from_str(&parsed.url).map_err(refused)?;
         // No float is ever read, and PgBouncer refuses whoever asks for more of their digits.
@@ -99,6 +99,13 @@ impl Driver for sqlx::Postgres {
         raise: "INSERT INTO {owners} AS known (namespace, owner, not_before) VALUES (?, ?, ?) \
             ON CONFLICT (namespace, owner) DO UPDATE \
             SET not_before = GREATEST(known.not_before, ?)",
+        log_in: Some(
+            "WITH locked AS (INSERT INTO {owners} AS known (namespace, owner, not_before) \
+             VALUES ($1, $8, -1) ON CONFLICT (namespace, owner) DO UPDATE \
+             SET not_before = known.not_before RETURNING not_before) \
+             INSERT INTO {table} ({columns}) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 \
+             FROM locked WHERE not_before < 0 OR not_before < $11",
+        ),
         note_version: "INSERT INTO {schema} (version) VALUES ({version}) ON CONFLICT DO NOTHING",
         schema: &[include_str!("schema/postgres_1.sql")],
     };

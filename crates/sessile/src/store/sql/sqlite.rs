@@ -1,12 +1,13 @@
 //! SQLite: one file, several processes of one machine.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 use super::dialect::Dialect;
-use super::driver::{Driver, binding, statements};
+use super::driver::{Driver, Value, binding, statements};
 use super::sql_store;
 use super::url::{Parsed, refused};
 use crate::error::{Error, ErrorKind, Result};
@@ -44,7 +45,7 @@ sql_store! {
 }
 
 impl SqliteStore {
-    pub(in crate::store) fn open_lazily(url: &str) -> Result<Self> {
+    fn parsed(url: &str) -> Result<Self> {
         let path = url.strip_prefix("sqlite://").filter(|path| path.starts_with('/'));
         path.ok_or_else(relative)?;
         let parsed = Parsed::new(url, &["mode", "cache", "immutable", "vfs"])?;
@@ -84,11 +85,27 @@ impl Driver for sqlx::Sqlite {
         unsynced: "",
         raise: "INSERT INTO {owners} AS known (namespace, owner, not_before) VALUES (?, ?, ?) \
             ON CONFLICT (namespace, owner) DO UPDATE SET not_before = MAX(known.not_before, ?)",
+        // Whoever writes is alone, and sees what was committed.
+        log_in: Some(
+            "INSERT INTO {table} ({columns}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 \
+             WHERE NOT EXISTS (SELECT 1 FROM {owners} WHERE namespace = ?1 AND owner = ?8 \
+             AND not_before >= 0 AND (?11 IS NULL OR not_before >= ?11))",
+        ),
         note_version: "INSERT OR IGNORE INTO {schema} (version) VALUES ({version})",
         schema: &[include_str!("schema/sqlite_1.sql")],
     };
 
     statements!();
+
+    /// The connection lives on a thread of its own, and every message from there costs a wake-up: the
+    /// row is one, and that there are no more would be another.
+    async fn fetch_first(
+        connection: &mut sqlx::SqliteConnection,
+        sql: Arc<str>,
+        values: Vec<Value>,
+    ) -> sqlx::Result<Option<Self::Row>> {
+        bound(sql, values).fetch_optional(connection).await
+    }
 
     async fn sync_commits(
         connection: &mut sqlx::SqliteConnection,

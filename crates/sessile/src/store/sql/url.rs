@@ -1,13 +1,12 @@
 //! SQL stores by URL.
 
-use std::time::Duration;
-
 use percent_encoding::percent_decode_str;
 use sqlx::pool::PoolOptions;
 use sqlx::{Connection, Pool};
 
 use super::core::Core;
 use super::driver::Driver;
+use super::kept::{ACQUIRE_MAX, PAUSE};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The options that are ours. The others go to the driver, if it knows them.
@@ -61,10 +60,9 @@ impl Parsed {
             let doing = "a database is opened inside a Tokio runtime";
             return Err(Error::new(ErrorKind::Config, doing));
         }
-        let pool = PoolOptions::new().max_connections(self.connections.unwrap_or(CONNECTIONS));
+        let pool = PoolOptions::new().max_connections(self.connections());
         let pool = pool.acquire_timeout(ACQUIRE_MAX).test_before_acquire(false);
-        // A question before every statement doubles its price. One after a pause finds the
-        // connections that a restarted server has forgotten.
+        // Not every time, as with those that are kept.
         let pool = pool.before_acquire(|connection: &mut D::Connection, known| {
             Box::pin(async move {
                 if known.idle_for >= PAUSE {
@@ -76,12 +74,17 @@ impl Parsed {
         Ok(pool.connect_lazy_with(options))
     }
 
+    fn connections(&self) -> u32 {
+        self.connections.unwrap_or(CONNECTIONS)
+    }
+
     /// The store that makes its tables before it does anything else.
     pub(super) fn core<D: Driver>(
         &self,
         options: <D::Connection as Connection>::Options,
     ) -> Result<Core<D>> {
-        let mut core = Core::new(self.pool(options)?).migrating_first();
+        let core = Core::new(self.pool(options)?);
+        let mut core = core.keeping(self.connections()).migrating_first();
         if let Some(table) = &self.table {
             core = core.with_table(table)?;
         }
@@ -93,8 +96,6 @@ impl Parsed {
 }
 
 const CONNECTIONS: u32 = 10;
-const ACQUIRE_MAX: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_secs(1);
 
 fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()

@@ -13,3 +13,5 @@ mod own;
 mod proxy;
 mod records;
 pub(crate) mod servers;
+#[cfg(feature = "redis-tls")]
+mod tls;

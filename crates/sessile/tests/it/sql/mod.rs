@@ -23,3 +23,5 @@ mod servers;
 mod sqlite;
 #[cfg(all(feature = "sql-tls", any(feature = "postgres", feature = "mysql")))]
 mod tls;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod trips;

@@ -1,51 +1,14 @@
 //! TLS to a database whose certificate an authority of our own has signed.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::SystemTime;
 
 use sessile::store::{self, Access, Store};
 use sessile::{ErrorKind, Result};
-use tempfile::TempDir;
 
 use super::every_database::{created, record};
-use super::own::{Own, installed, owned_by, succeed};
-
-/// Two authorities, and a server's certificate by the first of them, for 127.0.0.1.
-struct Papers(TempDir);
-
-impl Papers {
-    /// In files that this user of the system may read; `None` where the test is skipped.
-    fn of(user: &str) -> Option<Self> {
-        installed("openssl", "/usr/bin/openssl")?;
-        let papers = Self(owned_by(user));
-        for authority in ["right", "wrong"] {
-            let name = format!("/CN={authority} authority");
-            papers.sign(authority, &["-subj", &name, "-addext", "keyUsage=critical,keyCertSign"]);
-        }
-        let (ca, key) = (papers.at("right.pem"), papers.at("right.key"));
-        let of_server = ["-subj", "/CN=db", "-addext", "subjectAltName=IP:127.0.0.1"];
-        let by_us = ["-addext", "basicConstraints=critical,CA:FALSE", "-CA", &ca, "-CAkey", &key];
-        papers.sign("server", &[&of_server[..], &by_us].concat());
-        succeed(Command::new("chown").args([
-            "--reference",
-            &papers.at("."),
-            &papers.at("server.key"),
-        ]));
-        Some(papers)
-    }
-
-    fn sign(&self, name: &str, words: &[&str]) {
-        let (key, paper) = (self.at(&format!("{name}.key")), self.at(&format!("{name}.pem")));
-        let mut sign = Command::new("openssl");
-        sign.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]);
-        succeed(sign.args(["-keyout", &key, "-out", &paper]).args(words));
-    }
-
-    fn at(&self, name: &str) -> String {
-        self.0.path().join(name).display().to_string()
-    }
-}
+use super::own::{Own, owned_by};
+use crate::papers::Papers;
 
 /// A look-up by a store of this URL, which connects first.
 async fn asked(url: &str) -> Result<()> {
@@ -77,7 +40,7 @@ mod postgres {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_right_authority_connects_and_a_wrong_one_is_refused_with_the_mend() {
-        let Some(papers) = Papers::of("postgres") else { return };
+        let Some(papers) = Papers::in_folder(owned_by("postgres")) else { return };
         let key = format!("ssl_key_file={}", papers.at("server.key"));
         let paper = format!("ssl_cert_file={}", papers.at("server.pem"));
         let settings = ["ssl=on", &key, &paper];
@@ -93,7 +56,7 @@ mod mysql {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_right_authority_connects_and_a_wrong_one_is_refused_with_the_mend() {
-        let Some(papers) = Papers::of("mysql") else { return };
+        let Some(papers) = Papers::in_folder(owned_by("mysql")) else { return };
         let key = format!("--ssl-key={}", papers.at("server.key"));
         let options = [&*key, &format!("--ssl-cert={}", papers.at("server.pem"))];
         let Some(server) = super::super::own::mariadb(&options).await else { return };
