@@ -80,7 +80,6 @@ fn stores_opened_at_once_agree_on_the_key() {
     assert_eq!(fs::read_dir(&path).unwrap().count(), 2);
 }
 
-// R59
 #[test]
 fn every_root_has_a_key_of_its_own() {
     let keys = [Root::new(), Root::new()].map(|root| fs::read(root.path().join("sessile.key")));
