@@ -508,3 +508,65 @@ impl Drop for KeptFile {
         self.0.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn core() -> (tempfile::TempDir, Core) {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options { allow_any_file_system: true, ..Options::default() };
+        let core = Core::open(directory.path(), options).unwrap();
+        (directory, core)
+    }
+
+    #[test]
+    fn at_most_a_quarter_of_the_files_allowed_is_kept_open() {
+        let (_directory, core) = core();
+        assert_eq!(core.kept_files.max, sys::open_files_max() / 4);
+        assert!(core.keep_file().is_some());
+        let files = Arc::new(KeptFiles::new(2));
+        let (one, two) = (KeptFiles::try_add(&files), KeptFiles::try_add(&files));
+        assert!(one.is_some() && two.is_some());
+        assert!(KeptFiles::try_add(&files).is_none() && KeptFiles::try_add(&files).is_none());
+        drop(one);
+        let three = KeptFiles::try_add(&files);
+        assert!(three.is_some() && KeptFiles::try_add(&files).is_none());
+    }
+
+    #[test]
+    fn a_lock_is_tried_until_it_is_free_after_ever_longer_pauses() {
+        let mut tries = 0;
+        let is_free_at_last = || {
+            tries += 1;
+            Ok(tries == 20)
+        };
+        wait_for(is_free_at_last).unwrap();
+        assert_eq!(tries, 20);
+        let pauses = |rounds: &[u32]| -> Vec<_> {
+            rounds.iter().map(|round| pause_before(*round).map(|it| it.as_micros())).collect()
+        };
+        assert_eq!(pauses(&[0, 7]), [None, None]);
+        assert_eq!(pauses(&[8, 9, 13, 14]), [Some(50), Some(100), Some(1_600), Some(1_600)]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_has_to_be_read_from_the_disk_is_left_to_who_may_wait_for_it() {
+        let (_directory, core) = core();
+        let id = SessionId::from_bytes([7; 16]);
+        let hash = crate::token::SecretHash::from_bytes([5; 32]);
+        let began_at = std::time::UNIX_EPOCH;
+        let record = Record::new(id, hash, began_at, None, Duration::from_secs(60));
+        core.create(&record, Durability::Power).unwrap();
+        let file = core.records.open(id, For::Reading).unwrap().unwrap();
+        file.drop_from_memory();
+        // On a file system that has no disk it is still there.
+        match core.load_half_cached(id, For::Reading).unwrap() {
+            Cached::Known(opened) => assert_eq!(opened.unwrap().record, record),
+            Cached::Undecided => {
+                assert_eq!(core.load(id, For::Reading).unwrap().unwrap().record, record);
+            }
+        }
+    }
+}

@@ -286,6 +286,18 @@ mod tests {
         assert!(is_free() && exclusive.hold().begin_commit().is_none());
     }
 
+    /// The clock moves while all sleep: whoever tries without a pause never comes to an end.
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_the_lock_sleeps_between_the_tries() {
+        let (_directory, core) = core_with_a_session();
+        let (wait, hold) = (Duration::from_secs(1), Duration::from_secs(60));
+        let _held = acquire(&core, &Arc::default(), ID, wait, hold).await.unwrap();
+        let began = Instant::now();
+        let refused = acquire(&core, &Arc::default(), ID, wait, hold).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::LockTimeout);
+        assert!((wait..wait + POLL).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
+
     #[tokio::test]
     async fn a_queue_is_there_for_as_long_as_somebody_is_in_it() {
         let queues = Arc::<Queues>::default();

@@ -144,6 +144,10 @@ impl Bucket {
         Ok(())
     }
 
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.bytes == 0
     }

@@ -434,8 +434,39 @@ mod tests {
         assert_eq!((third.tail.as_ref().unwrap().at, third.live_bytes), (4096, 6 * 4096));
         let fourth = plan(Some(&tail(&third)), ID, Version::new(4), vec![1; 10]);
         assert_eq!((fourth.tail, fourth.live_bytes), (None, 3 * 4096));
+        let beside = plan(Some(&tail(&second)), ID, Version::new(3), body(3));
+        assert_eq!(beside.tail.as_ref().unwrap().at, 6 * 4096, "3 pages do not fit before page 3");
         let sides = [first.side, second.side, third.side, fourth.side];
         assert_eq!(sides, [Side::A, Side::B, Side::A, Side::B]);
+    }
+
+    #[test]
+    fn a_body_that_fills_its_slot_to_the_last_byte_stays_in_it() {
+        let planned = |bytes| plan(None, ID, Version::FIRST, vec![7; bytes]);
+        let full = planned(INLINE_BYTES_MAX);
+        assert_eq!((full.tail, full.slot.len()), (None, SLOT_BYTES));
+        assert_eq!(newest(&page(&full.slot, &[])), Some(1));
+        assert!(planned(INLINE_BYTES_MAX + 1).tail.is_some());
+    }
+
+    #[test]
+    fn only_the_newest_state_is_taken_for_the_one_expected_and_only_from_a_tail() {
+        let in_tail =
+            |id, version| plan(None, id, Version::new(version), vec![1; INLINE_BYTES_MAX + 1]).slot;
+        let expected = |a: &[u8], b: &[u8]| {
+            let newest = page(a, b).expected_in_tail(ID, Version::new(2));
+            newest.map(|(side, head)| (side, head.version.get()))
+        };
+        let (one, two, three) = (slot(ID, 1), in_tail(ID, 2), in_tail(ID, 3));
+        assert_eq!(expected(&one, &two), Some((Side::B, 2)));
+        assert_eq!(expected(&two, &three), None, "another is the newest");
+        assert_eq!(expected(&one, &slot(ID, 2)), None, "it is not in a tail");
+        assert_eq!(expected(&one, &in_tail(SessionId::from_bytes([8; 16]), 2)), None);
+        let mut newer = slot(ID, 1);
+        newer[4] = 2;
+        let check = xxh3_64(&newer[..48]);
+        newer[48..56].copy_from_slice(&check.to_le_bytes());
+        assert_eq!(expected(&newer, &two), None, "a newer release wrote beside it");
     }
 
     #[test]

@@ -282,4 +282,32 @@ mod tests {
             judge(magic, false).expect("its locks and syncs hold");
         }
     }
+
+    #[test]
+    fn the_file_system_that_is_judged_is_the_directorys_own() {
+        let proc = Dir::open(Path::new("/proc")).unwrap();
+        let options = Options::default();
+        let refused = check_file_system(Path::new("/srv"), &proc, &options).unwrap_err();
+        assert!(refused.to_string().contains("(type 0x9fa0)"), "{refused}");
+    }
+
+    #[test]
+    fn a_directory_belongs_to_us_or_where_a_group_may_write_to_the_superuser() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut meta = sys::look_at(directory.path()).unwrap().unwrap();
+        let user = sys::user();
+        for (owner, allow_group, is_admitted) in [
+            (user, false, true),
+            (user, true, true),
+            (user + 1, false, false),
+            (user + 1, true, false),
+            (0, true, true),
+        ] {
+            meta.uid = owner;
+            let options = Options { allow_group, ..Options::default() };
+            let checked = check_owner(Path::new("/srv"), &meta, &options);
+            assert_eq!(checked.is_ok(), is_admitted, "user {owner}, {allow_group}");
+            assert!(is_admitted || checked.unwrap_err().to_string().contains("run: chown"));
+        }
+    }
 }

@@ -82,7 +82,7 @@ impl Sweep<'_> {
 
     fn work_off(&mut self, mut bucket: Bucket) -> Result<()> {
         while !bucket.is_empty() {
-            let Some(rest) = self.batch(&bucket)? else { return Ok(()) };
+            let rest = self.batch(&bucket)?;
             bucket.truncate(rest)?;
             if self.is_full() && !bucket.is_empty() {
                 self.expired.more = true;
@@ -93,8 +93,8 @@ impl Sweep<'_> {
     }
 
     /// Handles the last entries, and gives how many bytes of others remain before them.
-    fn batch(&mut self, bucket: &Bucket) -> Result<Option<u64>> {
-        let mut rest = None;
+    fn batch(&mut self, bucket: &Bucket) -> Result<u64> {
+        let mut rest = bucket.bytes();
         for (at, id) in bucket.last(BATCH.min(self.looks_left.max(1)))? {
             if self.expired.removed.len() >= self.limit {
                 break;
@@ -103,9 +103,8 @@ impl Sweep<'_> {
                 self.look_at(id, true)?;
             }
             self.looks_left = self.looks_left.saturating_sub(1);
-            rest = Some(at);
+            rest = at;
         }
-        self.expired.more |= rest.is_none();
         Ok(rest)
     }
 

@@ -119,7 +119,8 @@ fn patrol_at(id: SessionId, from: SystemTime) -> SystemTime {
     const WATCH: u64 = 24 * 60 * 60 * 1000 / 256;
     let from_ms = from.duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
     let turn = |watch: &u64| (*watch % 256) as u8 == id.as_bytes()[0];
-    let watch = (from_ms.div_ceil(WATCH)..).find(turn).unwrap();
+    let first = from_ms.div_ceil(WATCH);
+    let watch = (first..first + 256).find(turn).unwrap();
     UNIX_EPOCH + Duration::from_secs((watch * WATCH).div_ceil(1000))
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use sessile::store::{Created, Durability, FileStore, Scope, Store};
+use sessile::store::{Created, Durability, FileStore, Scope, Store, Ticket};
 use sessile::{Owner, SessionId};
 
 use super::{MINUTE, Root, ann, load, next, owned, start, update};
@@ -196,5 +196,26 @@ async fn an_entry_of_another_owners_session_is_a_ghost() {
             assert_eq!(ids_of(&root.store, &ann(), now).await, []);
         }
         assert_eq!(entries(&root), 0);
+    }
+}
+
+#[tokio::test]
+async fn healing_and_clean_up_take_no_entry_of_a_session_that_lives() {
+    let root = Root::new();
+    let (gone, living) = (owned(&ann(), start()), owned(&ann(), start()));
+    for record in [&gone, &living] {
+        root.store.create(record, Durability::Process).await.unwrap();
+    }
+    let used_at = start() + 29 * MINUTE;
+    root.store.touch(living.id, used_at, used_at, &mut Ticket::none()).await.unwrap();
+    let now = start() + 40 * MINUTE;
+    assert_eq!(root.store.delete_expired(now, 10).await.unwrap().removed.len(), 1);
+    assert_eq!(ids_of(&root.store, &ann(), now).await, [living.id]);
+    let ghost = owned(&ann(), start());
+    root.store.create(&ghost, Durability::Process).await.unwrap();
+    fs::remove_file(root.file(ghost.id)).unwrap();
+    for _ in 0..2 {
+        assert_eq!(ids_of(&root.store, &ann(), now).await, [living.id]);
+        assert_eq!(entries(&root), 1);
     }
 }

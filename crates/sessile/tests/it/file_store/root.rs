@@ -27,15 +27,30 @@ fn a_root_that_cannot_be_trusted_is_refused_with_the_mend() {
     assert!(refusal(builder(&file)).contains("not a directory"));
     assert!(refusal(builder(&link)).contains("symbolic link"));
     assert!(refusal(builder(&link.join(""))).contains("symbolic link"), "with a slash at its end");
-    for mode in [0o770, 0o707, 0o1777, 0o500, 0o000] {
+    assert!(refusal(builder(&file.join("below"))).contains("cannot make"));
+    for (mode, is_the_groups_alone) in
+        [(0o770, true), (0o707, false), (0o1777, false), (0o500, false), (0o000, false)]
+    {
         fs::set_permissions(&open, Permissions::from_mode(mode)).unwrap();
-        assert!(refusal(builder(&open)).contains("chmod 700"), "{mode:o}");
+        let refusal = refusal(builder(&open));
+        assert!(refusal.contains("chmod 700"), "{mode:o}");
+        assert_eq!(refusal.contains("allow_group(true)"), is_the_groups_alone, "{mode:o}");
     }
     fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
     assert!(refusal(builder(&open).allow_group(true)).contains("chmod 700"));
     fs::set_permissions(&open, Permissions::from_mode(0o770)).unwrap();
     builder(&open).allow_group(true).open().unwrap();
-    assert!(refusal(builder(&file).namespace("../up")).contains("a-z"));
+}
+
+#[test]
+fn a_namespace_has_1_to_64_letters_digits_and_dashes() {
+    let dir = tempfile::tempdir().unwrap();
+    for namespace in ["", "../up", "Shop", "a b", &"a".repeat(65)] {
+        assert!(refusal(builder(dir.path()).namespace(namespace)).contains("a-z"), "{namespace}");
+    }
+    for namespace in ["a", "shop_2-b", &"a".repeat(64)] {
+        builder(dir.path()).namespace(namespace).open().unwrap();
+    }
 }
 
 #[test]
@@ -89,4 +104,20 @@ fn stores_opened_at_once_agree_on_the_key() {
     });
     assert_eq!(fs::read(path.join("sessile.key")).unwrap().len(), 32);
     assert_eq!(fs::read_dir(&path).unwrap().count(), 2);
+}
+
+#[test]
+fn every_root_has_a_key_of_its_own() {
+    let keys = [Root::new(), Root::new()].map(|root| fs::read(root.path().join("sessile.key")));
+    let [one, other] = keys.map(Result::unwrap);
+    assert_ne!(one, other);
+}
+
+#[test]
+fn a_key_that_is_no_file_is_refused() {
+    let root = Root::new();
+    let key = root.path().join("sessile.key");
+    fs::rename(&key, root.dir.path().join("elsewhere")).unwrap();
+    symlink(root.dir.path().join("elsewhere"), &key).unwrap();
+    assert_eq!(builder(&root.path()).open().unwrap_err().kind(), ErrorKind::Corrupt);
 }

@@ -10,7 +10,11 @@ use sessile::store::file::SlotContent;
 use sessile::store::{Access, Durability, Loaded, Store, Ticket, Updated};
 use sessile::{Record, SessionId, Version};
 
-use super::{MINUTE, Root, created, load, load_to_write, next, record, start, tombstone, update};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{
+    MINUTE, Root, ann, created, load, load_to_write, next, owned, record, start, tombstone, update,
+};
 
 #[tokio::test]
 async fn a_deletion_on_a_full_disk_leaves_holders_of_the_file_nothing() {
@@ -121,6 +125,83 @@ async fn an_inspection_shows_slots_and_no_data() {
     };
     assert_eq!(version, Version::FIRST);
     assert_eq!(root.store.inspect(SessionId::random().unwrap()).unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_inspection_tells_tails_tombstones_damage_and_newer_releases() {
+    let root = Root::new();
+    let first = created(&root.store).await;
+    update(&root.store, &next(&first, vec![b'x'; 5_000]), Durability::Process).await;
+    let slot_b = || root.store.inspect(first.id).unwrap().unwrap().slots[1].content;
+    let SlotContent::State { version, body_bytes, tail_offset } = slot_b() else {
+        panic!("slot B holds the second state");
+    };
+    assert_eq!((version, tail_offset), (Version::new(2), Some(4096)));
+    assert!((5_000..5_200).contains(&body_bytes));
+    let bytes = fs::read(root.file(first.id)).unwrap();
+    let with = |head: [u8; 56]| {
+        let mut bytes = bytes.clone();
+        bytes[2080..2136].copy_from_slice(&head);
+        fs::write(root.file(first.id), bytes).unwrap();
+        slot_b()
+    };
+    let end = tombstone(first.id, 3);
+    assert_eq!(with(end), SlotContent::Tombstone { version: Version::new(3) });
+    let mut damaged = end;
+    damaged[50] ^= 1;
+    assert_eq!(with(damaged), SlotContent::Damaged);
+    assert_eq!(with(tombstone(SessionId::random().unwrap(), 3)), SlotContent::Damaged);
+    let mut newer = end;
+    newer[4] = 2;
+    let check = xxh3_64(&newer[..48]);
+    newer[48..].copy_from_slice(&check.to_le_bytes());
+    assert_eq!(with(newer), SlotContent::Newer);
+}
+
+#[tokio::test]
+async fn a_stale_update_of_a_large_record_is_a_conflict() {
+    let root = Root::new();
+    let mut first = owned(&ann(), start());
+    first.data.insert("n", vec![b'x'; 5_000].into());
+    root.store.create(&first, Durability::Process).await.unwrap();
+    let second = next(&first, vec![b'y'; 5_000]);
+    assert_eq!(update(&root.store, &second, Durability::Process).await, Updated::Written);
+    let stale = next(&first, vec![b'z'; 5_000]);
+    let conflict = update(&root.store, &stale, Durability::Process).await;
+    assert_eq!(conflict, Updated::Conflict(Box::new(second.clone())));
+    assert_eq!(load(&root.store, first.id).await, Some(second));
+}
+
+#[tokio::test]
+async fn a_ticket_is_for_its_own_session_alone() {
+    let root = Root::new();
+    let (one, other) = (created(&root.store).await, created(&root.store).await);
+    let mut ticket = load_to_write(&root.store, one.id).await.ticket;
+    let used_at = start() + MINUTE;
+    assert!(root.store.touch(other.id, used_at, used_at, &mut ticket).await.unwrap());
+    let second = next(&other, "2");
+    let written = root.store.update(&second, other.version, Durability::Process, &mut ticket).await;
+    assert_eq!(written.unwrap(), Updated::Written);
+    let mut expected = second;
+    expected.used_at = used_at;
+    assert_eq!(load(&root.store, other.id).await, Some(expected));
+    assert_eq!(load(&root.store, one.id).await, Some(one));
+}
+
+#[tokio::test]
+async fn a_ticket_that_is_kept_keeps_nobody_else_from_writing() {
+    let root = Root::new();
+    let first = created(&root.store).await;
+    let Loaded { record, mut ticket } = load_to_write(&root.store, first.id).await;
+    let other = root.opened_again();
+    root.store.touch(first.id, start(), start(), &mut ticket).await.unwrap();
+    let second = next(&record, "2");
+    assert_eq!(update(&other, &second, Durability::Process).await, Updated::Written);
+    let store = &root.store;
+    let late = store.update(&second, record.version, Durability::Process, &mut ticket).await;
+    assert!(matches!(late.unwrap(), Updated::Conflict(_)));
+    let third = next(&second, "3");
+    assert_eq!(update(&other, &third, Durability::Process).await, Updated::Written);
 }
 
 #[tokio::test]
