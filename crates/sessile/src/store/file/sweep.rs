@@ -40,8 +40,15 @@ impl Patrol {
     fn next(&self, now: SystemTime) -> Option<u8> {
         let watch = millis(now) / WATCH_MS;
         let before = self.0.swap(watch, Ordering::Relaxed);
-        (before != watch).then_some((watch % SHARDS as u64) as u8)
+        (before != watch).then_some(shard_of(watch))
     }
+}
+
+/// A round begins one directory earlier than the one before. Whoever sweeps at the same hours of each
+/// day, as a timer does, would else meet the same directories for ever.
+fn shard_of(watch: u64) -> u8 {
+    let round = watch / SHARDS as u64;
+    (watch.wrapping_sub(round) % SHARDS as u64) as u8
 }
 
 /// A clean-up under way.
@@ -196,5 +203,24 @@ mod tests {
         shards.sort_unstable();
         shards.dedup();
         assert_eq!(shards.len(), SHARDS);
+    }
+
+    #[test]
+    fn a_sweep_every_hour_patrols_every_directory_in_time() {
+        let hours = (0..24 * 14).map(|hour| UNIX_EPOCH + Duration::from_secs(hour * 60 * 60));
+        // Each sweep is a process of its own.
+        let shards = hours.filter_map(|now| Patrol::default().next(now));
+        let seen: std::collections::BTreeSet<_> = shards.collect();
+        assert_eq!(seen.len(), SHARDS);
+    }
+
+    #[test]
+    fn no_directory_waits_longer_than_a_day_and_a_watch_for_the_patrol() {
+        let mut last = [0; SHARDS];
+        for watch in 0..4 * SHARDS as u64 {
+            let shard = usize::from(shard_of(watch));
+            assert!(watch - last[shard] <= SHARDS as u64 + 1, "{shard} at {watch}");
+            last[shard] = watch;
+        }
     }
 }
