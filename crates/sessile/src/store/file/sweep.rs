@@ -29,7 +29,7 @@ const LOOKS_PER_REMOVAL: usize = 4;
 const HUSK_AGE: Duration = Duration::from_secs(10 * 60);
 
 /// How long the patrol stays in one directory: it is round once a day.
-const WATCH_MS: u64 = 24 * 60 * 60 * 1000 / SHARDS as u64;
+pub(super) const WATCH_MS: u64 = 24 * 60 * 60 * 1000 / SHARDS as u64;
 
 /// Where the patrol was last, as a count of watches since the epoch.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Patrol {
 
 /// A round begins one directory earlier than the one before. Whoever sweeps at the same hours of each
 /// day, as a timer does, would else meet the same directories for ever.
-fn shard_of(watch: u64) -> u8 {
+pub(super) fn shard_of(watch: u64) -> u8 {
     let round = watch / SHARDS as u64;
     (watch.wrapping_sub(round) % SHARDS as u64) as u8
 }
