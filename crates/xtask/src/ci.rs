@@ -1,7 +1,9 @@
 //! `cargo xtask ci`: what must hold before a change is taken.
 
+use std::path::Path;
+
 use crate::features::features;
-use crate::shell::{Outcome, cargo, output, root, run, succeeds};
+use crate::shell::{Outcome, cargo, command, output, root, run, succeeds};
 use crate::test;
 
 /// The tests come last: their count is the last thing one reads.
@@ -11,6 +13,7 @@ pub(crate) fn check() -> Outcome {
         ("lints", lints),
         ("docs", docs),
         ("each feature alone", each_feature),
+        ("other Unixes", other_unixes),
         ("the newcomer's build", newcomers_build),
         ("dependencies", dependencies),
         ("package", package),
@@ -66,6 +69,24 @@ fn check_with(feature: &str) -> Outcome {
     run(cargo(&alone).args([feature, "--", "-D", "warnings"]))
 }
 
+/// The library compiles for other Unixes, wherever their standard library is installed. Checking
+/// needs no linker and none of their headers.
+fn other_unixes() -> Outcome {
+    for target in ["x86_64-unknown-freebsd", "aarch64-apple-darwin"] {
+        if has_standard_library(target) {
+            run(&mut cargo(&["check", "-p", "sessile", "--target", target]))?;
+        } else {
+            eprintln!("skipped: {target} is not installed (`rustup target add {target}`)");
+        }
+    }
+    Ok(())
+}
+
+fn has_standard_library(target: &str) -> bool {
+    let libraries = output(command("rustc").args(["--print", "target-libdir", "--target", target]));
+    libraries.is_ok_and(|folder| Path::new(folder.trim()).is_dir())
+}
+
 /// What `cargo run` builds for who only looks: no database driver and no TLS.
 fn newcomers_build() -> Outcome {
     let words = ["tree", "-p", "sessile-demo", "--edges", "normal", "--prefix", "none"];
@@ -117,6 +138,14 @@ mod tests {
         assert_eq!(is_light("sessile-demo v0.1.0 (/x)\naxum v0.8.9\n"), Ok(()));
         assert!(is_light("axum v0.8.9\nsqlx-core v0.9.0\n").unwrap_err().contains("sqlx-core"));
         assert!(is_light("").is_err());
+    }
+
+    #[test]
+    fn an_installed_target_is_told_from_one_that_is_not() {
+        let version = output(command("rustc").arg("-vV")).unwrap();
+        let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+        assert!(has_standard_library(host));
+        assert!(!has_standard_library("no-such-system"));
     }
 
     #[test]

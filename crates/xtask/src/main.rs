@@ -19,7 +19,7 @@ const HELP: &str = "\
 usage: cargo xtask <verb>
 
   test            everything the tests need, then every test, then one line that counts
-  ci              format, lints, docs, each feature alone, the package, and `test`
+  ci              format, lints, docs, each feature alone, other Unixes, the package, and `test`
   bench [options] the file store beside its floors, or every store; `--help` lists the options
   faults [options]
                   errors, kills, full disks and lost power on the real store, and what is left after

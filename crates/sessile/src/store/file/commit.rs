@@ -64,7 +64,7 @@ impl Core {
         // After an error the entry stays: a record that was written, and removed without a sync, comes
         // back with the power, and must then be in the list. A ghost is healed by the next list.
         if admission == Admission::Added && created.is_ok() {
-            let _ = self.owners.remove(owner, &[record.id]);
+            let _ = self.owners.remove(owner, &[record.id].into());
         }
         created
     }
@@ -222,7 +222,7 @@ impl Core {
         if let Some(owner) = owner {
             // Best effort: the session ended, and a full disk may have no room for its owner's list.
             // A ghost in there is healed by the next list.
-            let _ = self.owners.remove(&owner, &[id]);
+            let _ = self.owners.remove(&owner, &[id].into());
         }
         Ok(true)
     }

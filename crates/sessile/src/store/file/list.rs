@@ -1,5 +1,6 @@
 //! Lists: one owner's sessions by their index, everybody's by the directories.
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use super::Doing;
@@ -70,11 +71,13 @@ impl Core {
     ) -> Result<u64> {
         let ids = self.owners.revoke(owner, not_before, self.durability(durability))?;
         let is_theirs = |record: &Record| record.owner.as_ref() == Some(owner);
-        let mut deleted = Vec::new();
+        let mut deleted = HashSet::new();
         let mut failed = None;
         for id in ids.into_iter().filter(|id| Some(*id) != except) {
             match self.end_if(id, durability, &is_theirs) {
-                Ok(Deletion::Done(_)) => deleted.push(id),
+                Ok(Deletion::Done(_)) => {
+                    deleted.insert(id);
+                }
                 Ok(Deletion::Absent | Deletion::Spared(_)) => {}
                 // The others are ended all the same, and then the caller is told.
                 Err(error) => failed = Some(error),

@@ -214,12 +214,18 @@ trait Doing<T> {
 impl<T> Doing<T> for io::Result<T> {
     fn doing(self, doing: &'static str) -> Result<T> {
         self.map_err(|error| {
-            let kind = match error.kind() {
+            let told = match error.kind() {
                 // What lies in a file's place is none: no fault of the disk, and none that passes.
-                io::ErrorKind::InvalidData => ErrorKind::Corrupt,
-                _ => ErrorKind::Unavailable,
+                io::ErrorKind::InvalidData => Error::new(ErrorKind::Corrupt, doing),
+                // Where a missing file means something, it was asked for before. The directories are
+                // held open since the start, and nothing can be made in one that was removed.
+                io::ErrorKind::NotFound => Error::new(
+                    ErrorKind::Unavailable,
+                    format!("{doing}: its directory was removed; restart to make it anew"),
+                ),
+                _ => Error::new(ErrorKind::Unavailable, doing),
             };
-            Error::new(kind, doing).with_source(error)
+            told.with_source(error)
         })
     }
 }

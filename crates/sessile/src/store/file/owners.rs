@@ -4,6 +4,7 @@
 //! be seen, and goes after it. Every change is made under the `flock` of the owner's file, which also
 //! keeps the owner's "not before": logins that began at or before that instant are refused.
 
+use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -104,7 +105,7 @@ impl Owners {
     }
 
     /// Removes the entries of sessions that are gone.
-    pub(super) fn remove(&self, owner: &Owner, ids: &[SessionId]) -> Result<()> {
+    pub(super) fn remove(&self, owner: &Owner, ids: &HashSet<SessionId>) -> Result<()> {
         let Some(mut index) = self.open(owner)? else { return Ok(()) };
         index.remove(&|entry| Ok(ids.contains(&entry.id)))
     }

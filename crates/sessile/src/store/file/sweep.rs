@@ -4,6 +4,7 @@
 //! that is still at work, or a clock that is a little wrong, loses nothing. Expiry itself is exact
 //! wherever a record is read, swept or not.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -29,7 +30,7 @@ const LOOKS_PER_REMOVAL: usize = 4;
 const HUSK_AGE: Duration = Duration::from_secs(10 * 60);
 
 /// How long the patrol stays in one directory: it is round once a day.
-const WATCH_MS: u64 = 24 * 60 * 60 * 1000 / SHARDS as u64;
+pub(super) const WATCH_MS: u64 = 24 * 60 * 60 * 1000 / SHARDS as u64;
 
 /// Where the patrol was last, as a count of watches since the epoch.
 #[derive(Debug, Default)]
@@ -40,8 +41,15 @@ impl Patrol {
     fn next(&self, now: SystemTime) -> Option<u8> {
         let watch = millis(now) / WATCH_MS;
         let before = self.0.swap(watch, Ordering::Relaxed);
-        (before != watch).then_some((watch % SHARDS as u64) as u8)
+        (before != watch).then_some(shard_of(watch))
     }
+}
+
+/// A round begins one directory earlier than the one before. Whoever sweeps at the same hours of each
+/// day, as a timer does, would else meet the same directories for ever.
+pub(super) fn shard_of(watch: u64) -> u8 {
+    let round = watch / SHARDS as u64;
+    (watch.wrapping_sub(round) % SHARDS as u64) as u8
 }
 
 /// A clean-up under way.
@@ -51,33 +59,41 @@ struct Sweep<'a> {
     limit: usize,
     looks_left: usize,
     expired: Expired,
+    /// What went of whose sessions, and stands in their lists yet.
+    to_leave: HashMap<Owner, HashSet<SessionId>>,
 }
 
 impl Core {
     /// Removes at most `limit` records that expired more than five minutes before `now`.
     pub(super) fn delete_expired(&self, now: SystemTime, limit: usize) -> Result<Expired> {
         let looks_left = limit.saturating_mul(LOOKS_PER_REMOVAL).saturating_add(BATCH);
-        let expired = Expired::default();
-        let mut sweep = Sweep { core: self, now, limit, looks_left, expired };
-        for bucket in self.log.due(now)? {
-            if sweep.is_full() {
-                sweep.expired.more = true;
-                return Ok(sweep.expired);
-            }
-            if let Some(bucket) = self.log.open(bucket)? {
-                sweep.work_off(bucket)?;
-            }
-        }
-        if let Some(shard) = self.patrol.next(now) {
-            sweep.patrol(shard)?;
-        }
-        Ok(sweep.expired)
+        let (expired, to_leave) = Default::default();
+        let mut sweep = Sweep { core: self, now, limit, looks_left, expired, to_leave };
+        let swept = sweep.all_that_is_due();
+        sweep.leave_owners();
+        swept.map(|()| sweep.expired)
     }
 }
 
 impl Sweep<'_> {
     fn is_full(&self) -> bool {
         self.expired.removed.len() >= self.limit || self.looks_left == 0
+    }
+
+    fn all_that_is_due(&mut self) -> Result<()> {
+        for bucket in self.core.log.due(self.now)? {
+            if self.is_full() {
+                self.expired.more = true;
+                return Ok(());
+            }
+            if let Some(bucket) = self.core.log.open(bucket)? {
+                self.work_off(bucket)?;
+            }
+        }
+        match self.core.patrol.next(self.now) {
+            Some(shard) => self.patrol(shard),
+            None => Ok(()),
+        }
     }
 
     fn work_off(&mut self, mut bucket: Bucket) -> Result<()> {
@@ -127,11 +143,23 @@ impl Sweep<'_> {
 
     fn note(&mut self, id: SessionId, owner: Option<Owner>) {
         if let Some(owner) = &owner {
-            // Best effort: one owner's damaged index is no reason to leave the others' sessions.
-            let _ = self.core.owners.remove(owner, &[id]);
-            let _ = self.core.owners.heal(owner, self.now, &|_| Ok(false));
+            self.to_leave.entry(owner.clone()).or_default().insert(id);
         }
         self.expired.removed.push((id, owner));
+        if self.expired.removed.len().is_multiple_of(BATCH) {
+            self.leave_owners();
+        }
+    }
+
+    /// Takes what went from its owners' lists, of which each is read whole: so it is done for many
+    /// sessions at once, and not for too many, since a clean-up that is killed leaves them to the next
+    /// list of each owner.
+    fn leave_owners(&mut self) {
+        for (owner, ids) in self.to_leave.drain() {
+            // Best effort: one owner's damaged index is no reason to leave the others' sessions.
+            let _ = self.core.owners.remove(&owner, &ids);
+            let _ = self.core.owners.heal(&owner, self.now, &|_| Ok(false));
+        }
     }
 
     /// One bad record stops nobody's clean-up: a damaged one is out of the way by now, one that is
@@ -181,14 +209,50 @@ impl Sweep<'_> {
 mod tests {
     use std::time::UNIX_EPOCH;
 
+    use super::super::Options;
+    use super::super::sys::record::Recording;
     use super::*;
+    use crate::token::SecretHash;
+
+    fn start() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_767_225_600)
+    }
+
+    fn store(core: &Core, owner: Option<&Owner>, sessions: usize) {
+        for _ in 0..sessions {
+            let (id, hash) = (SessionId::random().unwrap(), SecretHash::from_bytes([7; 32]));
+            let mut record = Record::new(id, hash, start(), None, Duration::from_secs(60));
+            (record.owner, record.login_began_at) = (owner.cloned(), Some(start()));
+            core.create(&record, Durability::Process).unwrap();
+        }
+    }
+
+    /// How often a clean-up that removes these opened, read or wrote something.
+    fn price(core: &Core, owner: Option<&Owner>, sessions: usize) -> usize {
+        store(core, owner, sessions);
+        let recording = Recording::start();
+        let now = start() + Duration::from_secs(60 * 60);
+        assert_eq!(core.delete_expired(now, 1_000).unwrap().removed.len(), sessions);
+        recording.steps()
+    }
+
+    #[test]
+    fn a_clean_up_reads_an_owners_list_now_and_then_and_not_for_each_session() {
+        let directory = tempfile::tempdir().unwrap();
+        let core = Core::open(directory.path(), Options::default()).unwrap();
+        let ann = Owner::new("ann").unwrap();
+        let (of_nobody, of_ann) = (price(&core, None, 100), price(&core, Some(&ann), 100));
+        // Each session's place in the list is freed by a write of its own.
+        assert!(of_ann <= of_nobody + 100 + 20, "{of_nobody} and {of_ann} calls");
+        assert!(core.owners.names().unwrap().is_empty(), "the list went with the last session");
+    }
 
     #[test]
     fn the_patrol_is_round_once_a_day() {
         let patrol = Patrol::default();
         let mut shards = Vec::new();
         for minute in 1..=24 * 60 {
-            let now = UNIX_EPOCH + Duration::from_secs(1_767_225_600 + minute * 60);
+            let now = start() + Duration::from_secs(minute * 60);
             shards.extend(patrol.next(now));
             assert_eq!(patrol.next(now), None);
         }
@@ -196,5 +260,24 @@ mod tests {
         shards.sort_unstable();
         shards.dedup();
         assert_eq!(shards.len(), SHARDS);
+    }
+
+    #[test]
+    fn a_sweep_every_hour_patrols_every_directory_in_time() {
+        let hours = (0..24 * 14).map(|hour| UNIX_EPOCH + Duration::from_secs(hour * 60 * 60));
+        // Each sweep is a process of its own.
+        let shards = hours.filter_map(|now| Patrol::default().next(now));
+        let seen: std::collections::BTreeSet<_> = shards.collect();
+        assert_eq!(seen.len(), SHARDS);
+    }
+
+    #[test]
+    fn no_directory_waits_longer_than_a_day_and_a_watch_for_the_patrol() {
+        let mut last = [0; SHARDS];
+        for watch in 0..4 * SHARDS as u64 {
+            let shard = usize::from(shard_of(watch));
+            assert!(watch - last[shard] <= SHARDS as u64 + 1, "{shard} at {watch}");
+            last[shard] = watch;
+        }
     }
 }

@@ -8,7 +8,8 @@ use sessile::store::{Access, Created, Durability, Scope, Store, Ticket, Updated}
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    MINUTE, Root, ann, created, exclusively, failure, load, next, owned, patrol_at, start, update,
+    MINUTE, Root, ann, created, exclusively, failure, load, next, owned, patrol_at, record, start,
+    update,
 };
 
 // R51
@@ -167,4 +168,18 @@ async fn nothing_but_a_regular_file_is_a_session() {
     let late = behind.deadline() + 60 * MINUTE;
     let swept = root.store.delete_expired(late, 100).await.unwrap();
     assert_eq!(swept.removed, [(behind.id, None)]);
+}
+
+#[tokio::test]
+async fn a_directory_removed_under_the_store_is_told_with_the_mend() {
+    let root = Root::new();
+    let before = created(&root.store).await;
+    fs::remove_dir_all(root.path()).unwrap();
+    for new in [record(), owned(&ann(), start())] {
+        let error = root.store.create(&new, Durability::Process).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.to_string().contains("restart"), "{error}");
+    }
+    assert!(load(&root.store, before.id).await.is_none());
+    created(&root.opened_again()).await;
 }

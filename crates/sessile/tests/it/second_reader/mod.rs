@@ -297,10 +297,13 @@ async fn a_reader_made_from_the_page_alone_finds_owners_and_what_falls_due() {
     let not_before = start() - MINUTE;
     let revoked = ground.store.delete_owner(&ann, Some(kept.id), not_before, Durability::Process);
     assert_eq!(revoked.await.unwrap(), 0);
+    let unwritten = format!("default/owners/{}", "0".repeat(64));
+    fs::write(ground.root().join(&unwritten), "").unwrap();
     let Some(found) = theirs(&ground.root()) else { return };
     let session = sessions(&found).remove(&kept.id).unwrap();
     let with = |field: &str| found.iter().filter(|line| !line[field].is_null()).collect::<Vec<_>>();
-    let [index] = with("not_before")[..] else { panic!("one owner") };
+    let [unwritten, index] = with("not_before")[..] else { panic!("one owner, and one to be") };
+    assert_eq!(unwritten["not_before"], 0);
     assert_eq!(index["index"], session["index"], "the name follows from the owner");
     assert_eq!(index["not_before"].as_u64(), Some(1_767_225_540_000));
     assert_eq!(index["sessions"], json!([[kept.id.to_string(), 1_767_225_600_002_u64]]));

@@ -182,6 +182,8 @@ def expiry(path):
 
 def index(path):
     data = path.read_bytes()
+    if not any(data):
+        return {"not_before": 0, "sessions": []}
     need(data[:8] == b"sessown\x01" and xxh3(data[:16]) == int.from_bytes(data[16:24], "little"),
          "no head of an owner index")
     sessions = [[entry[:16].hex(), int.from_bytes(entry[16:24], "little")]

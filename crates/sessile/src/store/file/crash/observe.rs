@@ -8,9 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use super::super::core::Core;
 use super::super::sys::For;
-use super::scene::{ann, id, next, open, owned, revoked_at, update};
+use super::scene::{ann, id, next, open, owned, revoked_at, update, watch};
 use super::tree::{self, Tree};
-use crate::clock::millis;
 use crate::error::{ErrorKind, Result};
 use crate::record::Record;
 use crate::store::{Created, Durability};
@@ -176,12 +175,4 @@ fn read(core: &Core, id: SessionId) -> Seen {
         Err(error) if error.kind() == ErrorKind::Corrupt => Seen::Corrupt,
         Err(error) => Seen::Failed(format!("{error}")),
     }
-}
-
-/// The first moment from `earliest` on at which the patrol is in this directory.
-fn watch(earliest: SystemTime, shard: u8) -> SystemTime {
-    const WATCH_MS: u64 = 24 * 60 * 60 * 1000 / 256;
-    let first = millis(earliest).div_ceil(WATCH_MS);
-    let wait = (u64::from(shard) + 256 - first % 256) % 256;
-    crate::clock::from_millis((first + wait) * WATCH_MS)
 }

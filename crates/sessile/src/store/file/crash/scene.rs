@@ -6,19 +6,16 @@ use bytes::Bytes;
 
 use super::super::Options;
 use super::super::core::{Core, patiently};
+use super::super::sweep::{WATCH_MS, shard_of};
 use super::super::sys::For;
 use super::super::sys::record::{Call, Fault, Node, Recording};
 use super::disk::{Disk, SECTOR};
 use super::tree;
-use crate::clock::later;
+use crate::clock::{from_millis, later, millis};
 use crate::error::Result;
 use crate::record::{Owner, PreviousSecret, Record, Version};
 use crate::store::{Created, Durability, Updated};
 use crate::token::{SecretHash, SessionId};
-
-/// 2100-01-01 and some: the patrol of this moment is in the directory of [`MAIN`].
-const NOW_MS: u64 = (4_102_444_800_000 / WATCH_MS / 256 * 256 + 0x11) * WATCH_MS;
-const WATCH_MS: u64 = 24 * 60 * 60 * 1000 / 256;
 
 /// Ann's session, the one that most operations are about.
 pub(super) const MAIN: SessionId = id(0x11, 1);
@@ -38,9 +35,16 @@ pub(super) const fn id(shard: u8, number: u8) -> SessionId {
     SessionId::from_bytes(bytes)
 }
 
-/// The moment at which every story begins.
+/// The moment at which every story begins, in 2100: the patrol is in the directory of [`MAIN`].
 pub(super) fn start() -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(NOW_MS)
+    watch(UNIX_EPOCH + Duration::from_secs(4_102_444_800), MAIN.as_bytes()[0])
+}
+
+/// The first moment from `earliest` on at which the patrol is in this directory.
+pub(super) fn watch(earliest: SystemTime, shard: u8) -> SystemTime {
+    let first = millis(earliest).div_ceil(WATCH_MS);
+    let watch = (first..).find(|watch| shard_of(*watch) == shard).expect("it comes by everywhere");
+    from_millis(watch * WATCH_MS)
 }
 
 /// Until when the owner's logins are refused once their sessions were ended.
@@ -314,7 +318,7 @@ pub(super) fn update(core: &Core, next: &Record, durability: Durability) -> Resu
     let expected = Version::new(next.version.get() - 1);
     let committed = patiently(|| core.update(next, expected, durability, &mut None))?;
     if let Some(owner) = committed.left {
-        core.owners.remove(&owner, &[next.id])?;
+        core.owners.remove(&owner, &[next.id].into())?;
     }
     Ok(matches!(committed.updated, Updated::Written))
 }
