@@ -152,12 +152,16 @@ impl StoreUrl {
         percent_decode_str(value).decode_utf8().ok().map(Into::into)
     }
 
-    /// What the URL names on this machine and is not there: a directory, or a database file.
+    /// What the URL names on this machine: a directory, or a database file.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.directory().or_else(|| self.path_after("sqlite://"))
+    }
+
+    /// What the URL names on this machine and is not there.
     pub fn missing(&self) -> Option<String> {
-        let directory = self.directory().map(|path| ("directory", path));
-        let file = || self.path_after("sqlite://").map(|path| ("database", path));
-        let (what, path) = directory.or_else(file)?;
-        (!path.exists()).then(|| format!("{what} {}", path.display()))
+        let path = self.path().filter(|path| !path.exists())?;
+        let what = if self.directory().is_some() { "directory" } else { "database" };
+        Some(format!("{what} {}", path.display()))
     }
 
     /// The URL without its password, for eyes and logs.

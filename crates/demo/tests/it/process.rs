@@ -60,6 +60,15 @@ async fn a_killed_child_is_replaced_and_its_session_goes_on() {
     assert_ne!(server.serving, killed);
 }
 
+#[tokio::test]
+async fn a_parent_to_whom_nobody_listens_any_more_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::start_supervised(&directory.path().join("sessions"));
+    server.output = None;
+    signal(server.serving, Signal::KILL);
+    assert_eq!(Browser::new().post(&server, "/api/count").await.count(), 1);
+}
+
 #[test]
 fn a_child_never_outlives_its_parent() {
     let directory = tempfile::tempdir().unwrap();
