@@ -8,7 +8,7 @@ use axum::Router;
 use axum::http::header::CONTENT_LENGTH;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use sessile::metrics::{Count, Timed};
 use sessile::store::Store;
 use sessile::{Config, CrossSiteLayer, Owner, SessionId, Sessions};
@@ -84,13 +84,14 @@ pub(crate) fn router(app: App) -> Router {
     let api = api::routes()
         .layer(sessions.layer())
         .layer(CrossSiteLayer::new())
-        .layer(map_response(api::json_failures));
+        .layer(map_response(api::in_json));
     let site = site::routes()
         .layer(sessions.layer())
         .layer(CrossSiteLayer::new())
         .layer(map_response(site::calm_failures));
     Router::new()
         .nest("/api", api)
+        .route("/api/", any(api::no_such_call).layer(map_response(api::in_json)))
         .merge(site)
         .route("/style.css", get(site::style))
         .route("/metrics", get(meter::metrics))

@@ -15,7 +15,7 @@ pub(crate) struct Banner {
 impl Banner {
     /// Prints where to go, now that process `serving` serves.
     pub(crate) fn print(&self, serving: u32) {
-        println!("{}", self.text(serving, process::id()));
+        crate::say(self.text(serving, process::id()));
     }
 
     fn text(&self, serving: u32, own: u32) -> String {

@@ -30,6 +30,8 @@ mod supervisor;
 mod whereabouts;
 mod words;
 
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::net::TcpListener;
 use std::process::ExitCode;
 
@@ -77,6 +79,12 @@ fn run_child(options: &Options, lifeline: Lifeline, listener: TcpListener) -> Ex
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     teller.tell(&Message::Failed(in_full(&*error)));
     ExitCode::FAILURE
+}
+
+/// Writes a line to standard output. That whoever reads there has seen enough, as `head` has, is no
+/// trouble.
+pub fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// An error and what caused it, in one line, as the terminal shows it.

@@ -17,7 +17,7 @@ use crate::Failure;
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     /// Where to listen; beyond loopback only with --insecure-http
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000", value_parser = address)]
     pub listen: SocketAddr,
 
     /// Serve plain HTTP beyond loopback, where cookies travel in clear text
@@ -29,16 +29,16 @@ pub struct Options {
     #[arg(long, value_name = "URL")]
     pub store: Option<StoreUrl>,
 
-    /// How long a session lives without use
-    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = humantime::parse_duration)]
-    pub idle_timeout: Duration,
+    /// How long a session lives without use [default: 30m, or as long as it lives at all]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
+    pub idle_timeout: Option<Duration>,
 
     /// How long a session lives at all
-    #[arg(long, value_name = "DURATION", default_value = "12h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "12h", value_parser = lifetime)]
     pub absolute_timeout: Duration,
 
     /// How long a replaced cookie still opens its session
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub rotation_grace: Duration,
 
     /// Let a parent process restart the serving one; always so on a terminal
@@ -52,8 +52,13 @@ impl Options {
         if !self.listen.ip().is_loopback() && !self.insecure_http {
             return Err(clear_text(self.listen).into());
         }
-        TcpListener::bind(self.listen)
-            .map_err(|error| format!("cannot listen on {}: {error}", self.listen).into())
+        TcpListener::bind(self.listen).map_err(|error| cannot_listen(self.listen, &error).into())
+    }
+
+    /// How long a session lives without use: no longer than at all, unless that was asked for, which
+    /// is then refused.
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        self.idle_timeout.unwrap_or(IDLE_TIMEOUT.min(self.absolute_timeout))
     }
 
     /// The store's URL.
@@ -68,6 +73,37 @@ impl Options {
     pub(crate) fn is_supervised(&self) -> bool {
         self.supervised || io::stdout().is_terminal()
     }
+}
+
+/// How long a session lives without use, unless something else is said.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an IP address and a port, as in 127.0.0.1:3000".into())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write 90s, 30m or 12h"))
+}
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("every session would be over; write 90s, 30m or 12h".into()),
+        lifetime => Ok(lifetime),
+    }
+}
+
+fn cannot_listen(listen: SocketAddr, error: &io::Error) -> String {
+    let mend = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                ": another program does; --listen {} takes a free port",
+                SocketAddr::new(listen.ip(), 0)
+            )
+        }
+        _ => String::new(),
+    };
+    format!("cannot listen on {listen}{mend}: {error}")
 }
 
 fn clear_text(listen: SocketAddr) -> String {
@@ -116,12 +152,16 @@ impl StoreUrl {
         percent_decode_str(value).decode_utf8().ok().map(Into::into)
     }
 
-    /// What the URL names on this machine and is not there: a directory, or a database file.
+    /// What the URL names on this machine: a directory, or a database file.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.directory().or_else(|| self.path_after("sqlite://"))
+    }
+
+    /// What the URL names on this machine and is not there.
     pub fn missing(&self) -> Option<String> {
-        let directory = self.directory().map(|path| ("directory", path));
-        let file = || self.path_after("sqlite://").map(|path| ("database", path));
-        let (what, path) = directory.or_else(file)?;
-        (!path.exists()).then(|| format!("{what} {}", path.display()))
+        let path = self.path().filter(|path| !path.exists())?;
+        let what = if self.directory().is_some() { "directory" } else { "database" };
+        Some(format!("{what} {}", path.display()))
     }
 
     /// The URL without its password, for eyes and logs.
@@ -207,7 +247,7 @@ mod tests {
     #[test]
     fn the_defaults_are_half_an_hour_half_a_day_and_a_minute() {
         let options = parse(&[]).unwrap();
-        assert_eq!(options.idle_timeout, Duration::from_secs(30 * 60));
+        assert_eq!(options.idle_timeout(), Duration::from_secs(30 * 60));
         assert_eq!(options.absolute_timeout, Duration::from_secs(12 * 3600));
         assert_eq!(options.rotation_grace, Duration::from_secs(60));
         assert_eq!(options.listen.to_string(), "127.0.0.1:3000");
@@ -293,7 +333,29 @@ mod tests {
     #[test]
     fn durations_are_written_in_words() {
         let options = parse(&["--idle-timeout", "90s", "--absolute-timeout", "1h 30m"]).unwrap();
-        assert_eq!(options.idle_timeout, Duration::from_secs(90));
+        assert_eq!(options.idle_timeout(), Duration::from_secs(90));
         assert_eq!(options.absolute_timeout, Duration::from_secs(5400));
+    }
+
+    #[test]
+    fn a_short_life_needs_no_second_option() {
+        let options = parse(&["--absolute-timeout", "5s"]).unwrap();
+        assert_eq!(options.idle_timeout(), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_is_refused_with_one_that_does() {
+        for (option, value, mend) in [
+            ("--listen", "localhost:3000", "127.0.0.1:3000"),
+            ("--listen", "3000", "127.0.0.1:3000"),
+            ("--idle-timeout", "0s", "30m"),
+            ("--absolute-timeout", "0s", "12h"),
+            ("--rotation-grace", "60", "90s"),
+            ("--rotation-grace", "soon", "90s"),
+        ] {
+            let said = parse(&[option, value]).unwrap_err().to_string();
+            assert!(said.contains(option) && said.contains(mend), "{said}");
+        }
+        assert!(parse(&["--rotation-grace", "0s"]).is_ok());
     }
 }

@@ -103,7 +103,7 @@ fn follow(parent: Lifeline, ending: Ending) -> io::Result<()> {
 
 fn config(options: &Options) -> Config {
     let mut config = Config::default();
-    config.idle_timeout = options.idle_timeout;
+    config.idle_timeout = options.idle_timeout();
     config.absolute_timeout = options.absolute_timeout;
     config.rotation_grace = options.rotation_grace;
     if options.insecure_http {

@@ -9,10 +9,10 @@ use tokio::net::UnixStream;
 use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
-use crate::Failure;
 use crate::banner::Banner;
 use crate::lifeline::{Message, start_child};
 use crate::signals::Stop;
+use crate::{Failure, say};
 
 /// How often in a row a child may end before it serves.
 const FAILURES_MAX: u32 = 3;
@@ -59,7 +59,7 @@ impl Watch {
     /// Tells the terminal that a child serves.
     fn serves(&mut self, child: u32) {
         if self.served_before {
-            println!("process {child} serves");
+            say(format_args!("process {child} serves"));
         } else {
             self.banner.print(child);
         }
@@ -113,7 +113,7 @@ impl Serving {
         }
         let status = self.child.wait().await?.to_string();
         if served {
-            println!("process {} ended ({status})", self.id);
+            say(format_args!("process {} ended ({status})", self.id));
         }
         Ok(End { served, why, status })
     }

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use sessile::store::{MoveAll, Moved, move_all, open};
 use sessile::{Error, ErrorKind, SessionId, SystemClock};
-use sessile_demo::StoreUrl;
+use sessile_demo::{StoreUrl, say};
 use tokio::runtime;
+
+use crate::sweep::{check_exists, check_lasts};
 
 /// The exit code for a command that cannot work as it was written.
 const USAGE: u8 = 2;
@@ -39,11 +41,14 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     let began = Instant::now();
     match move_house(options) {
         Ok(moved) if moved.is_complete() => {
-            println!("{moved} in {:.1?}; nothing is left in the old store", began.elapsed());
+            say(format_args!(
+                "{moved} in {:.1?}; nothing is left in the old store",
+                began.elapsed()
+            ));
             ExitCode::SUCCESS
         }
         Ok(moved) => {
-            println!("{moved} in {:.1?}", began.elapsed());
+            say(format_args!("{moved} in {:.1?}", began.elapsed()));
             eprintln!("error: {}", what_is_left(&moved));
             ExitCode::from(INCOMPLETE)
         }
@@ -64,10 +69,11 @@ fn what_is_left(moved: &Moved) -> String {
 }
 
 fn move_house(options: &Options) -> sessile::Result<Moved> {
-    if options.from == options.to {
+    check_exists(&options.from)?;
+    check_lasts(&options.to)?;
+    if is_same_place(&options.from, &options.to) {
         return Err(Error::new(ErrorKind::Config, "--from and --to name one and the same store"));
     }
-    check_exists(&options.from)?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| {
         Error::new(ErrorKind::Unavailable, "cannot start the runtime").with_source(error)
@@ -82,14 +88,10 @@ fn move_house(options: &Options) -> sessile::Result<Moved> {
     })
 }
 
-/// A mistyped path must not become an empty store from which there is nothing to move.
-fn check_exists(store: &StoreUrl) -> sessile::Result<()> {
-    match store.directory() {
-        Some(path) if !path.exists() => {
-            Err(Error::new(ErrorKind::Config, format!("there is no directory {}", path.display())))
-        }
-        _ => Ok(()),
-    }
+/// Whether both name one directory or database file, however it is spelled.
+fn is_same_place(one: &StoreUrl, other: &StoreUrl) -> bool {
+    let place = |url: &StoreUrl| url.path().and_then(|path| path.canonicalize().ok());
+    one == other || place(one).is_some_and(|path| place(other) == Some(path))
 }
 
 /// What was carried when this is stopped stays carried; the last line says where to go on.

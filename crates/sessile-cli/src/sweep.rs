@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use sessile::{Error, ErrorKind, Sessions};
-use sessile_demo::StoreUrl;
+use sessile_demo::{StoreUrl, say};
 use tokio::runtime;
 
 /// The exit code for a command that cannot work as it was written.
@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     let began = Instant::now();
     match sweep(options, |removed| eprintln!("{} so far", counted(removed))) {
         Ok(removed) => {
-            println!("{} in {:.1?}", counted(removed), began.elapsed());
+            say(format_args!("{} in {:.1?}", counted(removed), began.elapsed()));
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error),
@@ -64,10 +64,20 @@ pub(crate) fn block_on<T>(work: impl Future<Output = sessile::Result<T>>) -> ses
 
 /// A mistyped path must not become an empty store.
 pub(crate) fn check_exists(store: &StoreUrl) -> sessile::Result<()> {
+    check_lasts(store)?;
     match store.missing() {
         Some(missing) => Err(Error::new(ErrorKind::Config, format!("there is no {missing}"))),
         None => Ok(()),
     }
+}
+
+/// The memory of another process is out of reach, and that of this one ends with the command.
+pub(crate) fn check_lasts(store: &StoreUrl) -> sessile::Result<()> {
+    if !store.as_str().starts_with("memory:") {
+        return Ok(());
+    }
+    let mend = "a memory store lives in one process and ends with it; name one that lasts";
+    Err(Error::new(ErrorKind::Config, mend))
 }
 
 /// Sweeps slice by slice, until nothing is due or `limit` sessions are removed.

@@ -55,8 +55,13 @@ pub(crate) fn page(status: StatusCode) -> Markup {
             h1 { (title) }
             p.lead.muted { (explanation) }
         }
-        p { a.button href="/" { "Back to your basket" } }
+        p { a.button href="/" { (way_back(status)) } }
     })
+}
+
+/// What was in the basket is what somebody wants to see whose last item was not saved.
+fn way_back(status: StatusCode) -> &'static str {
+    if status.is_server_error() { "Back to your basket" } else { "To the front page" }
 }
 
 /// The banner over a page that could be shown, although its visit could not be saved.
@@ -78,6 +83,7 @@ mod tests {
         for status in [500, 503, 507] {
             let page = page(StatusCode::from_u16(status).unwrap()).into_string();
             assert!(page.contains("<h1>Not saved, nothing was changed</h1>"), "{status}");
+            assert!(page.contains("Back to your basket"), "{status}");
         }
     }
 
@@ -93,6 +99,7 @@ mod tests {
         ] {
             let page = page(StatusCode::from_u16(status).unwrap()).into_string();
             assert!(page.contains(&format!("<h1>{title}</h1>")), "{status}");
+            assert!(page.contains("To the front page"), "{status}");
         }
     }
 }

@@ -76,6 +76,7 @@ impl Home {
         let noun = if self.visits == 1 { "visit" } else { "visits" };
         html! {
             section.hero aria-label="Your visits" {
+                @if self.notice.is_none() { p.lead.muted { (INVITATION) } }
                 h1 {
                     span.count.long[digits.len() > 4] #visits { (digits) }
                     span.unit { (noun) " from this browser" }
@@ -138,12 +139,12 @@ impl Home {
 impl Facts {
     fn line(&self) -> Markup {
         html! {
-            p.facts {
-                span { "Session " code { (self.id) } " ·" } " "
-                span { (words::span(self.age)) " old ·" } " "
-                span { "ends " (self.end()) " ·" } " "
-                span { (self.place) }
-                @if let Some(save) = self.save { " " span { "· last save took " (words::took(save)) } }
+            ul.facts {
+                li { "Session " code { (self.id) } }
+                li { (words::span(self.age)) " old" }
+                li { "ends " (self.end()) }
+                li { (self.place) }
+                @if let Some(save) = self.save { li { "last save took " (words::took(save)) } }
             }
         }
     }
@@ -156,6 +157,9 @@ impl Facts {
         }
     }
 }
+
+/// What all of this is.
+const INVITATION: &str = "This counter lives in your session, on the server. Try to break it.";
 
 /// What the plug costs where sessions live in the process.
 const FORGETS: &str = "Sessions are kept in its memory and end with it: you will be somebody new.";
@@ -203,7 +207,7 @@ fn theirs(burst: &Burst) -> Markup {
     let simulated = burst.simulated;
     html! {
         div.verdict {
-            h3 { "Whole record, last write wins " span.tag.plain { "simulation" } }
+            h3 { "Last write wins " span.tag.plain { "simulation" } }
             (lost(simulated.lost()))
             (figures(&[
                 ("sent", simulated.sent.to_string()),
@@ -302,6 +306,13 @@ mod tests {
         ] {
             assert!(line.contains(said), "{said}: {line}");
         }
+    }
+
+    #[test]
+    fn it_says_what_it_is_until_there_is_something_to_show() {
+        assert!(shown(&home()).contains(INVITATION));
+        let revived = Home { notice: Some(Notice::Killed(4711)), ..home() };
+        assert!(!shown(&revived).contains(INVITATION));
     }
 
     #[test]

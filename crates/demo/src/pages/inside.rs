@@ -270,7 +270,10 @@ impl Attempt {
                 h3 { (self.made_of) @if let Some(answer) = &self.answer { " " (answer.verdict()) } }
                 p { code { (self.cookie) } }
                 @if let Some(answer) = &self.answer {
-                    p.small.muted { "The server answered " code { (answer.said) } }
+                    p.small.muted {
+                        "The server answered " code { (answer.said) }
+                        @if answer.refused { ", as to a stranger." }
+                    }
                 }
             }
         }

@@ -60,6 +60,9 @@ pub(crate) fn card() -> Markup {
                 h2 #sign-in { "Sign in" }
                 span.muted.small { "demo: no password" }
             }
+            p.muted {
+                "Take the same name in a second browser, and end one from the other under Devices."
+            }
             form.field method="post" action="/sign-in" {
                 label for="name" { "Any name" }
                 input #name name="name" required maxlength=(NAME_CHARS_MAX) autocomplete="username"

@@ -68,7 +68,8 @@ impl TryFrom<String> for Name {
     fn try_from(typed: String) -> Result<Self, &'static str> {
         let name = typed.trim();
         let fits = (1..=pages::sign_in::NAME_CHARS_MAX).contains(&name.chars().count());
-        let plain = !name.chars().any(char::is_control);
+        // A form that is not UTF-8 arrives with the replacement character, which is nobody's name.
+        let plain = !name.chars().any(|it| it.is_control() || it == char::REPLACEMENT_CHARACTER);
         (fits && plain).then(|| Self(name.into())).ok_or("a name is 1 to 60 characters")
     }
 }
@@ -142,7 +143,7 @@ mod tests {
         let name = |typed: &str| Name::try_from(typed.to_string()).map(|Name(name)| name);
         assert_eq!(name("  ann ").as_deref(), Ok("ann"));
         assert_eq!(name(&"é".repeat(60)).as_deref(), Ok(&*"é".repeat(60)));
-        for bad in ["", "  ", "a\nb", &"x".repeat(61)] {
+        for bad in ["", "  ", "a\nb", "\u{fffd}", &"x".repeat(61)] {
             assert!(name(bad).is_err(), "{bad:?}");
         }
     }

@@ -20,6 +20,20 @@ def test_each_visit_counts(browser, store):
     assert re.search(r"\b[0-9a-f]{32}\b", facts), facts
 
 
+def test_what_is_known_of_the_session_is_one_plain_line(browser):
+    browser.open()
+    browser.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False},
+    )
+    lines = browser.computed(
+        "new Set([...document.querySelectorAll('.facts li')].map(it => it.offsetTop)).size"
+    )
+    assert lines == 1
+    width = browser.computed("document.documentElement.scrollWidth")
+    assert width <= 1280, f"{width} pixels wide"
+
+
 @pytest.mark.needs(outlives=True)
 def test_a_killed_server_forgets_nothing(browser):
     browser.open()

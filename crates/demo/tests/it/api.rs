@@ -94,28 +94,60 @@ async fn devices_are_listed_and_ended_by_their_owner_alone() {
 }
 
 #[tokio::test]
-async fn failures_say_their_status_and_no_more() {
+async fn a_failure_says_how_to_mend_it_and_nothing_of_what_was_sent() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(&directory.path().join("s"));
     let browser = Browser::new();
-    for (method, path, status, error) in [
-        ("GET", "/api/sessions", 401, "unauthorized"),
-        ("POST", "/api/revoke?id=00000000000000000000000000000000", 401, "unauthorized"),
-        ("POST", "/api/revoke-others", 401, "unauthorized"),
-        ("POST", "/api/login?user=", 400, "bad request"),
-        ("POST", "/api/set?key=visits&value=x", 400, "bad request"),
-        ("POST", "/api/set?key=sessile.flashes&value=x", 400, "bad request"),
-        ("POST", "/api/set?key=&value=x", 400, "bad request"),
-        ("POST", "/api/set", 400, "bad request"),
-        ("POST", "/api/count?hold_ms=soon", 400, "bad request"),
-        ("GET", "/api/count", 405, "method not allowed"),
-        ("GET", "/api/elsewhere", 404, "not found"),
+    for (method, path, status, error, mend) in [
+        ("GET", "/api/sessions", 401, "unauthorized", "/api/login?user=U"),
+        ("POST", "/api/revoke?id=00000000000000000000000000000000", 401, "unauthorized", "login"),
+        ("POST", "/api/revoke-others", 401, "unauthorized", "login"),
+        ("POST", "/api/login", 400, "bad request", "user=U"),
+        ("POST", "/api/login?user=", 400, "bad request", "user"),
+        ("POST", "/api/login?user=a&user=xyzzy", 400, "bad request", "user"),
+        ("POST", "/api/login?user=xyzzy%0A", 400, "bad request", "control characters"),
+        ("POST", "/api/login?user=xyzzy%FF", 400, "bad request", "UTF-8"),
+        ("POST", "/api/set?key=visits&value=xyzzy", 400, "bad request", "another key"),
+        ("POST", "/api/set?key=sessile.flashes&value=x", 400, "bad request", "another key"),
+        ("POST", "/api/set?key=&value=xyzzy", 400, "bad request", "1 to"),
+        ("POST", "/api/set?key=xyzzy", 400, "bad request", "key=K&value=V"),
+        ("POST", "/api/set?key=a&value=%C3", 400, "bad request", "UTF-8"),
+        ("POST", "/api/count?hold_ms=xyzzy", 400, "bad request", "hold_ms"),
+        ("POST", "/api/count?hold_ms=-1", 400, "bad request", "hold_ms"),
+        ("GET", "/api/read?hold_ms=60001", 400, "bad request", "60000"),
+        ("GET", "/api/count", 405, "method not allowed", "Allow"),
+        ("GET", "/api/xyzzy", 404, "not found", "README"),
+        ("GET", "/api", 404, "not found", "README"),
+        ("GET", "/api/", 404, "not found", "README"),
     ] {
         let answer = browser.send(&server, method, path, &[]).await.unwrap();
-        assert_eq!((answer.status.as_u16(), answer.json), (status, json!({ "error": error })));
+        assert_eq!((answer.status.as_u16(), &answer.json["error"]), (status, &json!(error)));
+        let said = answer.json["mend"].as_str().unwrap_or_default();
+        assert!(said.contains(mend) && !said.contains("xyzzy"), "{path}: {said:?}");
         assert_eq!(answer.headers[CONTENT_TYPE], "application/json", "{path}");
         assert_eq!(browser.cookie(), None, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_session_that_is_full_says_what_fits_and_keeps_what_it_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(&directory.path().join("s"));
+    let browser = Browser::new();
+    let value = "v".repeat(50_000);
+    let mut stored = 0;
+    let refused = loop {
+        let path = format!("/api/set?key=k{stored}&value={value}");
+        let answer = browser.post(&server, &path).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        stored += 1;
+    };
+    assert_eq!((refused.status.as_u16(), stored), (413, 5));
+    assert!(refused.json["mend"].as_str().unwrap().contains("256 KiB"), "{}", refused.json);
+    assert_eq!(browser.data(&server).await.as_object().unwrap().len(), stored);
+    assert_eq!(browser.post(&server, "/api/count").await.count(), 1);
 }
 
 #[tokio::test]

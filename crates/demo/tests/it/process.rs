@@ -5,15 +5,28 @@ use std::net::TcpStream;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, geteuid};
 
-use crate::support::{Browser, Server, demo, eventually, signal};
+use crate::support::{Browser, PATIENCE, Server, demo, eventually, signal};
 
 fn refused(directory: &Path, arguments: &[&str]) -> String {
-    let Output { status, stderr, .. } = demo(directory).args(arguments).output().unwrap();
-    assert!(!status.success(), "it started");
+    said_at_its_end(demo(directory).args(arguments))
+}
+
+/// What a command says that fails by itself; one that goes on is ended.
+fn said_at_its_end(command: &mut Command) -> String {
+    let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    while process.try_wait().unwrap().is_none() && began.elapsed() < PATIENCE {
+        sleep(Duration::from_millis(5));
+    }
+    let _ = process.kill();
+    let Output { status, stderr, .. } = process.wait_with_output().unwrap();
+    assert!(status.code().is_some_and(|code| code != 0), "it started: {status}");
     String::from_utf8(stderr).unwrap()
 }
 
@@ -45,6 +58,15 @@ async fn a_killed_child_is_replaced_and_its_session_goes_on() {
     assert_eq!(answer.count(), 2);
     server.await_next();
     assert_ne!(server.serving, killed);
+}
+
+#[tokio::test]
+async fn a_parent_to_whom_nobody_listens_any_more_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::start_supervised(&directory.path().join("sessions"));
+    server.output = None;
+    signal(server.serving, Signal::KILL);
+    assert_eq!(Browser::new().post(&server, "/api/count").await.count(), 1);
 }
 
 #[test]
@@ -108,18 +130,14 @@ fn a_directory_of_another_user_is_refused_at_start_with_the_mend() {
         "/".into()
     };
     let store = format!("file://{}", theirs.display());
-    let output = command.args(["--listen", "127.0.0.1:0", "--store", &store]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success(), "it started");
+    let said = said_at_its_end(command.args(["--listen", "127.0.0.1:0", "--store", &store]));
     assert!(said.contains("belongs to user 0, not to") && said.contains("run: chown"), "{said}");
 }
 
 /// What is said of a store at start.
 fn refusal_of(store: &str) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sessile-demo"));
-    let output = command.args(["--listen", "127.0.0.1:0", "--store", store]).output().unwrap();
-    assert!(!output.status.success(), "it started on {store}");
-    String::from_utf8(output.stderr).unwrap()
+    said_at_its_end(command.args(["--listen", "127.0.0.1:0", "--store", store]))
 }
 
 #[test]
@@ -150,7 +168,7 @@ fn a_port_that_is_taken_is_refused_at_start() {
     let path = directory.path().join("sessions");
     let server = Server::start(&path);
     let mut command = Command::new(env!("CARGO_BIN_EXE_sessile-demo"));
-    let output = command.args(["--supervised", "--listen", &server.address]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("cannot listen on"), "{said}");
+    let said = said_at_its_end(command.args(["--supervised", "--listen", &server.address]));
+    assert!(said.contains("cannot listen on"), "{said}");
+    assert!(said.contains("--listen 127.0.0.1:0 takes a free port"), "{said}");
 }

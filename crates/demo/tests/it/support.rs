@@ -24,7 +24,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) process: Child,
-    pub(crate) output: BufReader<ChildStdout>,
+    /// What it says, as long as somebody reads it.
+    pub(crate) output: Option<BufReader<ChildStdout>>,
     pub(crate) address: String,
     /// The process that serves.
     pub(crate) serving: u32,
@@ -49,12 +50,13 @@ impl Server {
         let after = |mark: &str| said.split(mark).nth(1).expect(mark).trim().to_owned();
         let address = after("http://").lines().next().unwrap().to_owned();
         let serving = number(&after("process"));
-        Self { process, output, address, serving }
+        Self { process, output: Some(output), address, serving }
     }
 
     /// Waits until the parent says that another child serves.
     pub(crate) fn await_next(&mut self) {
-        let said = lines_until(&mut self.output, "serves");
+        let output = self.output.as_mut().expect("it is still read");
+        let said = lines_until(output, "serves");
         self.serving = number(said.rsplit("process ").next().unwrap());
     }
 }

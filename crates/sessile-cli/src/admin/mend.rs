@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 use clap::Args;
 use sessile::store::FileStore;
 use sessile::{Error, ErrorKind, Result};
+use sessile_demo::say;
 
 use super::{Target, counted};
 use crate::sweep::check_exists;
@@ -26,12 +27,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     check_exists(url)?;
     let began = Instant::now();
     let mended = FileStore::open_url(url.as_str())?.mend(SystemTime::now())?;
-    println!(
+    say(format_args!(
         "{} mended, {} entered, {} removed in {:.1?}",
         counted(mended.owners, "damaged index file"),
         counted(mended.missing, "missing session"),
         counted(mended.ghosts, "ghost"),
         began.elapsed(),
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }

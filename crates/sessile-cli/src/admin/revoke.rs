@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::Args;
 use sessile::{Error, ErrorKind, Event, Owner, Result, SessionId, Sessions, Subscriber};
+use sessile_demo::say;
 
 use super::{Target, counted};
 use crate::sweep::PROGRESS_EVERY;
@@ -54,7 +55,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     let began = Instant::now();
     let sessions = Sessions::builder(store).subscriber(Progress::new(began)).build()?;
     let ended = options.whose.end(&sessions).await?;
-    println!("{} ended in {:.1?}", counted(ended, "session"), began.elapsed());
+    say(format_args!("{} ended in {:.1?}", counted(ended, "session"), began.elapsed()));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,6 +7,7 @@ use clap::Args;
 use sessile::store::file::{SlotContent, SlotInspection};
 use sessile::store::{Access, FileStore};
 use sessile::{Owner, Record, Result, SessionId};
+use sessile_demo::say;
 
 use super::{Target, plain, time};
 
@@ -53,19 +54,19 @@ fn show(record: &Record) {
         ("address", plain(record.client_address.as_deref())),
         ("user agent", plain(record.user_agent.as_deref())),
     ] {
-        println!("{name:22} {value}");
+        say(format_args!("{name:22} {value}"));
     }
     for (key, json) in record.data.iter() {
-        println!("{:22} {}: {} bytes", "data", plain(Some(key)), json.len());
+        say(format_args!("{:22} {}: {} bytes", "data", plain(Some(key)), json.len()));
     }
 }
 
 fn show_file(store: &FileStore, id: SessionId) -> Result<()> {
     let Some(file) = store.inspect(id)? else { return Ok(()) };
-    println!("{:22} {}", "file", file.path.display());
-    println!("{:22} {} bytes, {} on the disk", "", file.bytes, file.bytes_on_disk);
+    say(format_args!("{:22} {}", "file", file.path.display()));
+    say(format_args!("{:22} {} bytes, {} on the disk", "", file.bytes, file.bytes_on_disk));
     for (name, slot) in ["A", "B"].iter().zip(&file.slots) {
-        println!("{:22} {name}: {}", "slot", content(slot));
+        say(format_args!("{:22} {name}: {}", "slot", content(slot)));
     }
     Ok(())
 }

@@ -147,9 +147,16 @@ fn a_move_that_cannot_work_is_refused_with_the_mend() {
     let missing = url(&directory.path().join("missing"));
     let there = url(directory.path());
     let elsewhere = format!("{there}/other?namespace=other");
+    let no_database = format!("sqlite://{}/missing.db", directory.path().display());
+    let memory = "memory:".to_owned();
     for (from, to, said) in [
         (&missing, &there, "there is no directory"),
+        (&no_database, &there, "there is no database"),
+        (&memory, &there, "one process"),
+        (&there, &memory, "one process"),
         (&there, &there, "one and the same store"),
+        (&there, &format!("{there}/"), "one and the same store"),
+        (&there, &format!("{there}/../{}", name(directory.path())), "one and the same store"),
         (&there, &elsewhere, "open both with one"),
         (&there, &"sessions".to_owned(), "write file:///"),
     ] {
@@ -159,6 +166,36 @@ fn a_move_that_cannot_work_is_refused_with_the_mend() {
     }
     let (code, _, err) = sessile(&["move", "--from", &there, "--to", &missing, "--after", "x"]);
     assert_eq!(code, Some(2), "{err}");
+    assert!(!directory.path().join("missing.db").exists());
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_is_no_trouble() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sessions");
+    store_with_expired(&path, 1).await;
+    let (url, id) = (url(&path), "0".repeat(32));
+    for arguments in [&["list"] as &[&str], &["show", &id], &["sweep"], &["mend"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
+        let output = command.args(arguments).args(["--store", &url]).stdout(writer).output();
+        let output = output.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), &*said), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_memory_of_another_process_is_no_store_to_look_into() {
+    for arguments in [&["list"] as &[&str], &["sweep"], &["revoke", "--all", "--yes"]] {
+        let (code, _, err) = sessile(&[arguments, &["--store", "memory:"]].concat());
+        assert!(code == Some(2) && err.contains("one process"), "{arguments:?}: {err}");
+    }
 }
 
 #[test]

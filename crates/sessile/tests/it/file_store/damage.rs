@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use sessile::ErrorKind;
 use sessile::store::{Access, Created, Durability, Scope, Store, Ticket, Updated};
 use xxhash_rust::xxh3::xxh3_64;
@@ -159,6 +160,10 @@ async fn nothing_but_a_regular_file_is_a_session() {
     let elsewhere = root.dir.path().join("elsewhere");
     fs::rename(root.file(record.id), &elsewhere).unwrap();
     symlink(&elsewhere, root.file(record.id)).unwrap();
+    assert_eq!(failure(&root.store, record.id).await, ErrorKind::Corrupt);
+    fs::remove_file(root.file(record.id)).unwrap();
+    let (fifo, mode) = (FileType::Fifo, Mode::RUSR | Mode::WUSR);
+    mknodat(CWD, root.file(record.id), fifo, mode, 0).unwrap();
     assert_eq!(failure(&root.store, record.id).await, ErrorKind::Corrupt);
     fs::remove_file(root.file(record.id)).unwrap();
     fs::create_dir(root.file(record.id)).unwrap();

@@ -1,22 +1,25 @@
 //! The same application as JSON, for scripts, load tools and tests.
 
+mod asked;
+mod failure;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use sessile::{ErrorKind, ExclusiveSession, ReadSession, Session, SessionId, SignedIn};
+use sessile::{ExclusiveSession, ReadSession, Session, SessionId, SignedIn};
+
+use asked::{Asked, Parameters};
+use failure::Refusal;
+pub(crate) use failure::in_json;
 
 use crate::app::App;
 use crate::keys::{self, USER, VISITS};
-
-/// The longest a request may hold its session.
-const HOLD_MAX: Duration = Duration::from_secs(10);
 
 /// What a call answers, or why it could not.
 type Answer = Result<Json<Value>, Refusal>;
@@ -35,55 +38,40 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/sessions", get(sessions))
         .route("/revoke", post(revoke))
         .route("/revoke-others", post(revoke_others))
-        .fallback(|| async { StatusCode::NOT_FOUND })
+        .fallback(no_such_call)
 }
 
-/// Gives a failure of any origin the body of all failures. It says no more than its status does.
-pub(crate) async fn json_failures(response: Response) -> Response {
-    let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
-        return response;
-    }
-    let error = status.canonical_reason().unwrap_or("failure").to_lowercase();
-    crate::app::with_body(response, Json(json!({ "error": error })))
-}
-
-/// Why a call failed.
-#[derive(Debug)]
-enum Refusal {
-    Session(sessile::Error),
-    /// The key is the demo's own, or the engine's.
-    OwnKey,
-}
-
-impl From<sessile::Error> for Refusal {
-    fn from(error: sessile::Error) -> Self {
-        Self::Session(error)
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let Self::Session(error) = self else { return StatusCode::BAD_REQUEST.into_response() };
-        match error.kind() {
-            // What came in the request was no key, no owner, or too much.
-            ErrorKind::Value => StatusCode::BAD_REQUEST.into_response(),
-            ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
-            _ => error.into_response(),
-        }
-    }
+/// Answers what none of them does.
+pub(crate) async fn no_such_call() -> StatusCode {
+    StatusCode::NOT_FOUND
 }
 
 /// How long to hold the session between load and commit.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Hold {
     #[serde(default)]
-    hold_ms: u64,
+    hold_ms: Milliseconds,
+}
+
+impl Parameters for Hold {
+    const WANTED: &str = "hold_ms is a whole number of milliseconds, at most 60000";
 }
 
 impl Hold {
     async fn wait(&self) {
-        tokio::time::sleep(Duration::from_millis(self.hold_ms).min(HOLD_MAX)).await;
+        tokio::time::sleep(Duration::from_millis(self.hold_ms.0)).await;
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(try_from = "u64")]
+struct Milliseconds(u64);
+
+impl TryFrom<u64> for Milliseconds {
+    type Error = &'static str;
+
+    fn try_from(number: u64) -> Result<Self, &'static str> {
+        if number > 60_000 { Err("too long") } else { Ok(Self(number)) }
     }
 }
 
@@ -91,7 +79,7 @@ async fn none() -> Json<Value> {
     Json(json!({}))
 }
 
-async fn read(session: ReadSession, hold: Query<Hold>) -> Answer {
+async fn read(session: ReadSession, Asked(hold): Asked<Hold>) -> Answer {
     hold.wait().await;
     let mut data = Map::new();
     for key in session.keys() {
@@ -102,12 +90,12 @@ async fn read(session: ReadSession, hold: Query<Hold>) -> Answer {
     Ok(Json(json!({ "data": data })))
 }
 
-async fn count(session: Session, hold: Query<Hold>) -> Answer {
+async fn count(session: Session, Asked(hold): Asked<Hold>) -> Answer {
     hold.wait().await;
     count_one(&session).await
 }
 
-async fn exclusive(session: ExclusiveSession, hold: Query<Hold>) -> Answer {
+async fn exclusive(session: ExclusiveSession, Asked(hold): Asked<Hold>) -> Answer {
     hold.wait().await;
     count_one(&session).await
 }
@@ -125,9 +113,13 @@ struct Pair {
     value: String,
 }
 
-async fn set(session: Session, hold: Query<Hold>, Query(pair): Query<Pair>) -> Answer {
+impl Parameters for Pair {
+    const WANTED: &str = "POST /api/set?key=K&value=V, each of them once";
+}
+
+async fn set(session: Session, Asked(hold): Asked<Hold>, Asked(pair): Asked<Pair>) -> Answer {
     if keys::is_own(&pair.key) {
-        return Err(Refusal::OwnKey);
+        return Err(Refusal::Asked("take another key: this one is the demo's own"));
     }
     hold.wait().await;
     session.insert(pair.key.as_str(), &pair.value)?;
@@ -140,7 +132,14 @@ struct Who {
     user: String,
 }
 
-async fn login(session: Session, hold: Query<Hold>, Query(who): Query<Who>) -> Answer {
+impl Parameters for Who {
+    const WANTED: &str = "POST /api/login?user=U, with one user";
+}
+
+async fn login(session: Session, Asked(hold): Asked<Hold>, Asked(who): Asked<Who>) -> Answer {
+    if who.user.chars().any(char::is_control) {
+        return Err(Refusal::Asked("give a user without control characters"));
+    }
     hold.wait().await;
     session.login(who.user.as_str())?;
     session.insert(USER, who.user.as_str())?;
@@ -148,14 +147,14 @@ async fn login(session: Session, hold: Query<Hold>, Query(who): Query<Who>) -> A
     Ok(Json(json!({ "user": who.user })))
 }
 
-async fn logout(session: Session, hold: Query<Hold>) -> Answer {
+async fn logout(session: Session, Asked(hold): Asked<Hold>) -> Answer {
     hold.wait().await;
     session.invalidate()?;
     session.commit().await?;
     Ok(Json(json!({})))
 }
 
-async fn rotate(session: Session, hold: Query<Hold>) -> Answer {
+async fn rotate(session: Session, Asked(hold): Asked<Hold>) -> Answer {
     hold.wait().await;
     session.rotate()?;
     session.commit().await?;
@@ -166,7 +165,7 @@ async fn sessions(
     State(app): State<Arc<App>>,
     SignedIn(owner): SignedIn,
     session: ReadSession,
-    hold: Query<Hold>,
+    Asked(hold): Asked<Hold>,
 ) -> Answer {
     hold.wait().await;
     let devices = app.devices(owner, session.id()).await?;
@@ -185,11 +184,15 @@ struct Which {
     id: SessionId,
 }
 
+impl Parameters for Which {
+    const WANTED: &str = "POST /api/revoke?id=ID, with one ID as GET /api/sessions shows it";
+}
+
 async fn revoke(
     State(app): State<Arc<App>>,
     SignedIn(owner): SignedIn,
-    hold: Query<Hold>,
-    Query(which): Query<Which>,
+    Asked(hold): Asked<Hold>,
+    Asked(which): Asked<Which>,
 ) -> Answer {
     hold.wait().await;
     let revoked = app.sessions.revoke(owner, which.id).await?;
@@ -200,7 +203,7 @@ async fn revoke_others(
     State(app): State<Arc<App>>,
     SignedIn(owner): SignedIn,
     session: ReadSession,
-    hold: Query<Hold>,
+    Asked(hold): Asked<Hold>,
 ) -> Answer {
     hold.wait().await;
     let revoked = app.sessions.revoke_all(owner, session.id()).await?;
