@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::super::Options;
 use super::super::core::{Core, patiently};
+use super::super::records::SHARDS;
 use super::super::sweep::{WATCH_MS, shard_of};
 use super::super::sys::For;
 use super::super::sys::record::{Call, Fault, Node, Recording};
@@ -43,8 +44,8 @@ pub(super) fn start() -> SystemTime {
 /// The first moment from `earliest` on at which the patrol is in this directory.
 pub(super) fn watch(earliest: SystemTime, shard: u8) -> SystemTime {
     let first = millis(earliest).div_ceil(WATCH_MS);
-    let watch = (first..).find(|watch| shard_of(*watch) == shard).expect("it comes by everywhere");
-    from_millis(watch * WATCH_MS)
+    let watch = (first..first + 2 * SHARDS as u64).find(|watch| shard_of(*watch) == shard);
+    from_millis(watch.expect("two rounds come by everywhere") * WATCH_MS)
 }
 
 /// Until when the owner's logins are refused once their sessions were ended.

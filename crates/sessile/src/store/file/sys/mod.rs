@@ -311,7 +311,7 @@ impl File {
     /// Makes the next read go to the disk, if there is one.
     #[cfg(all(test, target_os = "linux"))]
     pub(super) fn drop_from_memory(&self) {
-        fs::fadvise(&self.0, 0, None, fs::Advice::DontNeed).unwrap();
+        fs::fadvise(&self.0, 0, None, fs::Advice::DontNeed).expect("an open file may be dropped");
     }
 
     pub(super) fn set_bytes(&self, bytes: u64) -> io::Result<()> {
