@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use sessile::ErrorKind;
 use sessile::store::{Durability, Scope, Store, Ticket, Updated};
@@ -89,6 +90,12 @@ async fn nothing_but_a_regular_file_is_a_session() {
     fs::rename(root.file(record.id), &elsewhere).unwrap();
     symlink(&elsewhere, root.file(record.id)).unwrap();
     assert_eq!(failure(&root.store, record.id).await, ErrorKind::Corrupt);
+    fs::remove_file(root.file(record.id)).unwrap();
+    let made = Command::new("mkfifo").arg(root.file(record.id)).status().unwrap();
+    assert!(made.success());
+    assert_eq!(failure(&root.store, record.id).await, ErrorKind::Corrupt);
+    let all = root.store.list(Scope::All, start(), None, 10).await.unwrap();
+    assert!(all.sessions.is_empty(), "a list goes on past it");
     fs::remove_file(root.file(record.id)).unwrap();
     fs::create_dir(root.file(record.id)).unwrap();
     assert_eq!(failure(&root.store, record.id).await, ErrorKind::Corrupt);

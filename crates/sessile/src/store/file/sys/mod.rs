@@ -358,10 +358,10 @@ pub(super) fn look_at(path: &Path) -> io::Result<Option<Meta>> {
     }
 }
 
-/// Tells a link, a directory or a device in a file's place from a disk that fails.
+/// Tells a link, a directory, a pipe or a device in a file's place from a disk that fails.
 fn no_file(error: io::Error) -> io::Error {
     match Errno::from_io_error(&error) {
-        Some(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => {
+        Some(Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::SPIPE) => {
             io::Error::new(io::ErrorKind::InvalidData, error)
         }
         _ => error,
