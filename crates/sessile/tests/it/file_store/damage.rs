@@ -165,6 +165,8 @@ async fn nothing_but_a_regular_file_is_a_session() {
     let (fifo, mode) = (FileType::Fifo, Mode::RUSR | Mode::WUSR);
     mknodat(CWD, root.file(record.id), fifo, mode, 0).unwrap();
     assert_eq!(failure(&root.store, record.id).await, ErrorKind::Corrupt);
+    let all = root.store.list(Scope::All, start(), None, 10).await.unwrap();
+    assert!(all.sessions.is_empty(), "a list goes on past it");
     fs::remove_file(root.file(record.id)).unwrap();
     fs::create_dir(root.file(record.id)).unwrap();
     assert_eq!(failure(&root.store, record.id).await, ErrorKind::Corrupt);

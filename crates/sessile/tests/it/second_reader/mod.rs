@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -150,9 +151,13 @@ fn shown(record: &Record) -> Value {
 
 /// What the other reader makes of a directory; `None` where there is no Python.
 fn theirs(root: &Path) -> Option<Vec<Value>> {
+    reader(root, &[])
+}
+
+fn reader(root: &Path, words: &[&str]) -> Option<Vec<Value>> {
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/second_reader/reader.py");
     let mut python = Command::new("python3");
-    let output = python.arg("-B").arg(reader).arg(root).arg("default").output();
+    let output = python.arg("-B").arg(reader).arg(root).arg("default").args(words).output();
     let Ok(output) = output else {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "CI has no python3");
         println!("skipped: python3 is not installed");
@@ -313,4 +318,33 @@ async fn a_reader_made_from_the_page_alone_finds_owners_and_what_falls_due() {
     let due = kept.deadline().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
     assert_eq!(log["minute"].as_u64(), Some(due / 60_000));
     assert_eq!(log["entries"], json!([[due, kept.id.to_string()], [due, ended.id.to_string()]]));
+}
+
+/// A value whose length tells the version it was written with: now in a slot, now in a tail.
+fn payload(version: u64) -> usize {
+    (version % 7) as usize * 1_900 + 2
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_made_from_the_page_alone_sees_whole_states_while_others_write() {
+    let ground = Arc::new(Ground::new());
+    let mut written = ground.created(record()).await;
+    written = ground.grown(&written, payload(2), Durability::Process).await;
+    let (id, root) = (written.id.to_string(), ground.root());
+    let reads = tokio::task::spawn_blocking(move || reader(&root, &[&id, "1500"]));
+    while !reads.is_finished() {
+        let bytes = payload(written.version.get() + 1);
+        written = ground.grown(&written, bytes, Durability::Process).await;
+        tokio::task::yield_now().await;
+    }
+    let Some(reads) = reads.await.unwrap() else { return };
+    let version = |read: &Value| read["version"].as_u64().unwrap_or_else(|| panic!("{read}"));
+    let versions: Vec<_> = reads.iter().map(version).collect();
+    assert_eq!(versions.len(), 1_500);
+    assert!(versions.is_sorted(), "a step back");
+    assert!(versions[0] < versions[1_499], "nobody wrote meanwhile");
+    for (read, version) in reads.iter().zip(versions) {
+        let value = text(payload(version));
+        assert_eq!(read["data"]["n"], std::str::from_utf8(&value).unwrap(), "{version}");
+    }
 }

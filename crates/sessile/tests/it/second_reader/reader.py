@@ -1,16 +1,22 @@
 """A second reader of a sessile directory, written from docs/file_format.md and nothing else.
 
     python3 reader.py <root> <namespace>
+    python3 reader.py <root> <namespace> <session ID> <times>
 
-One line of JSON for each session file, entry of an expiry log and owner index, in order of name.
+One line of JSON for each session file, each expiry log and each owner index, in order of name; or one
+for each time that it reads this session, while others write to it.
 It shares no code with the library: where the two differ, the page, the library or this is wrong.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
+import os
 import pathlib
 import struct
 import sys
+import time
 
 from xxh3 import xxh3
 
@@ -112,59 +118,118 @@ def decode(data):
     return record
 
 
-def slot(data, at, session_id):
-    """The state in one slot: (version, record or None for a tombstone)."""
-    found = head(data[at : at + 56], session_id)
+def slot(file, page, at, session_id):
+    """The state in one slot: its head, and the record or None for a tombstone."""
+    found = head(page[at : at + 56], session_id)
     if found["flags"] == TOMBSTONE:
         return found, None
-    start = found["page"] * PAGE if found["page"] else at + 56
-    need(found["page"] or found["length"] <= INLINE, "an inline body too long")
-    body = data[start : start + found["length"]]
-    need(len(body) == found["length"] and xxh3(body) == found["sum"], "body does not check")
-    return found, decode(body)
-
-
-def claimed(data, at):
-    return struct.unpack_from("<Q", data, at + 8)[0]
-
-
-def judge(data, session_id):
-    """What a reader makes of a file at rest: reading again gives the same bytes."""
-    if len(data) < PAGE or not any(data[:PAGE]):
-        return {"state": "absent"}
-    need(data[:7] == b"sessile" and data[7] >= 1, "not a session file")
-    if data[7] > 1:
-        raise Newer
-    results = []
-    for at in sorted(SLOTS, key=lambda at: (-claimed(data, at), at)):
-        try:
-            results.append(slot(data, at, session_id))
-        except Damaged:
-            continue
-    need(results, "both slots are torn")
-    found, record = results[0]
-    if record is None:
-        return {"state": "ended", "version": found["version"]}
-    touch = int.from_bytes(data[8:16], "little")
-    since = touch & 2**40 - 1
-    if xxh3(session_id + since.to_bytes(8, "little")) >> 40 == touch >> 40:
-        record["used_at"] = max(record["used_at"], record["created_at"] + since)
-    if record["idle_timeout"] is not None:
-        idle = min(record["used_at"] + record["idle_timeout"], INSTANT_MAX)
+    if found["page"]:
+        body = os.pread(file, found["length"], found["page"] * PAGE)
     else:
-        idle = INSTANT_MAX
-    record["deadline"] = min(record["absolute_deadline"], idle)
+        need(found["length"] <= INLINE, "an inline body too long")
+        body = page[at + 56 : at + 56 + found["length"]]
+    need(len(body) == found["length"] and xxh3(body) == found["sum"], "body does not check")
+    return found, body
+
+
+def claimed(page, at):
+    return int.from_bytes(page[at + 8 : at + 16], "little")
+
+
+class Absent(Exception):
+    pass
+
+
+class Torn(Exception):
+    """Neither certain nor damaged yet: what the slots looked like, and the state in the other one."""
+
+    def __init__(self, page, fallback):
+        self.slots, self.fallback = page[64:], fallback
+
+
+def look(file, session_id):
+    """One reading of a file: the page and the newest state, for certain."""
+    page = os.pread(file, PAGE, 0)
+    if len(page) < PAGE or not any(page):
+        raise Absent
+    if page[:7] != b"sessile" or page[7] < 1:
+        raise Torn(page, None)
+    if page[7] > 1:
+        raise Newer
+    states = []
+    for at in sorted(SLOTS, key=lambda at: (-claimed(page, at), at)):
+        try:
+            states.append(slot(file, page, at, session_id))
+        except Damaged:
+            states.append(None)
+    first, other = states
+    if first:
+        return page, first
+    if other and other[0]["version"] == max(claimed(page, at) for at in SLOTS):
+        return page, other
+    raise Torn(page, (page, other) if other else None)
+
+
+def settle(file, session_id):
+    """Reads without a lock until it is certain, and under the commit lock if it stays torn."""
+    before = None
+    for _ in range(16):
+        try:
+            return look(file, session_id)
+        except Torn as torn:
+            if torn.slots == before and torn.fallback:
+                return torn.fallback
+            before = torn.slots
+    with locked(file):
+        for _ in range(2):
+            try:
+                return look(file, session_id)
+            except Torn as torn:
+                if torn.fallback:
+                    return torn.fallback
+    raise Damaged("both slots are torn")
+
+
+@contextlib.contextmanager
+def locked(file):
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            time.sleep(0.0001)
+    yield
+    fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def judge(file, session_id):
+    page, (found, body) = settle(file, session_id)
+    if body is None:
+        return {"state": "ended", "version": found["version"]}
+    record = decode(body)
+    touch = int.from_bytes(page[8:16], "little")
+    since = touch & 2**40 - 1
+    if touch and xxh3(session_id + since.to_bytes(8, "little")) >> 40 == touch >> 40:
+        record["used_at"] = max(record["used_at"], record["created_at"] + since)
+    idle = record["idle_timeout"]
+    idle_deadline = INSTANT_MAX if idle is None else min(record["used_at"] + idle, INSTANT_MAX)
+    record["deadline"] = min(record["absolute_deadline"], idle_deadline)
     where = "tail" if found["page"] else "inline"
     return {"state": "live", "version": found["version"], "where": where, **record}
 
 
 def session(path):
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        return judge(path.read_bytes(), bytes.fromhex(path.name))
+        return judge(file, bytes.fromhex(path.name))
+    except Absent:
+        return {"state": "absent"}
     except Damaged as why:
         return {"state": "damaged", "why": str(why)}
     except Newer:
         return {"state": "newer"}
+    finally:
+        os.close(file)
 
 
 def entries(data):
@@ -209,6 +274,16 @@ def everything(root, namespace):
         yield {"index": path.name, **index(path)}
 
 
+def again_and_again(root, namespace, session_id, times):
+    path = root / namespace / "records" / session_id[:2] / session_id
+    return (session(path) for _ in range(times))
+
+
 if __name__ == "__main__":
-    for line in everything(pathlib.Path(sys.argv[1]), sys.argv[2]):
+    place = (pathlib.Path(sys.argv[1]), sys.argv[2])
+    if len(sys.argv) == 3:
+        lines = everything(*place)
+    else:
+        lines = again_and_again(*place, sys.argv[3], int(sys.argv[4]))
+    for line in lines:
         print(json.dumps(line, ensure_ascii=False, sort_keys=True))
