@@ -55,7 +55,7 @@ fn row(device: &Device, now: SystemTime) -> Markup {
     html! {
         li {
             div {
-                h3 {
+                h2 {
                     (name)
                     @if device.this { " " span.tag { "this browser" } }
                     @if device.remembered { " " span.tag.plain { "remembered" } }

@@ -76,7 +76,7 @@ impl Home {
         let noun = if self.visits == 1 { "visit" } else { "visits" };
         html! {
             section.hero aria-label="Your visits" {
-                @if self.notice.is_none() { p.lead.muted { (INVITATION) } }
+                @if self.notice.is_none() && !self.trouble { p.lead.muted { (INVITATION) } }
                 h1 {
                     span.count.long[digits.len() > 4] #visits { (digits) }
                     span.unit { (noun) " from this browser" }
@@ -313,6 +313,7 @@ mod tests {
         assert!(shown(&home()).contains(INVITATION));
         let revived = Home { notice: Some(Notice::Killed(4711)), ..home() };
         assert!(!shown(&revived).contains(INVITATION));
+        assert!(!shown(&Home { trouble: true, ..home() }).contains(INVITATION), "it is broken");
     }
 
     #[test]

@@ -104,14 +104,14 @@ def test_a_device_that_was_ended_is_signed_out_at_its_next_click(browsers):
         browser.sign_in("ann")
         assert "signed in as ann" in browser.text(".flash")
     here.click("Devices")
-    assert len(here.texts(".list h3")) == 2
+    assert len(here.texts(".list h2")) == 2
     assert len(here.texts(".list .tag")) == 1, "only this browser is marked"
     assert "signed in just now" in here.text(".list")
     here.picture("devices")
 
     here.click("End")
     assert here.text(".flash") == "That session is ended."
-    assert len(here.texts(".list h3")) == 1
+    assert len(here.texts(".list h2")) == 1
 
     there.click("Inside")
     assert there.text("h1") == "You are signed out here"
