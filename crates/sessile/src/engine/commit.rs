@@ -72,9 +72,7 @@ impl Engine {
                 Box::pin(self.relocate(work, live, ticket)).await?
             }
             (None, Standing::Live(live)) => self.save(work, live, ticket).await?,
-            (None, Standing::Superseded) if !work.changes.is_empty() => {
-                return Err(superseded());
-            }
+            (None, Standing::Superseded) => return Err(superseded()),
             (None, Standing::Nobody | Standing::Ended) if work.writes_something() => {
                 Box::pin(self.create(work, None)).await?
             }

@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn what_is_old_makes_room_before_what_is_new() {
         let (guesses, now) = (Guesses::default(), Instant::now());
-        for n in 1..WATCHED_MAX as u128 {
+        for n in 1..WATCHED_MAX as u128 - 1 {
             guesses.note(SessionId::from_bytes(n.to_le_bytes()), now);
         }
         let later = now + FORGOTTEN_AFTER;
@@ -87,7 +87,9 @@ mod tests {
             guesses.note(ID, later);
         }
         guesses.note(SessionId::from_bytes([2; 16]), later);
-        assert_eq!(guesses.0.lock().unwrap().len(), 2);
+        assert_eq!(guesses.0.lock().unwrap().len(), WATCHED_MAX);
+        guesses.note(SessionId::from_bytes([3; 16]), later);
+        assert_eq!(guesses.0.lock().unwrap().len(), 3);
         assert!(guesses.note(ID, later) > Duration::ZERO);
     }
 

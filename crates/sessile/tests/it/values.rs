@@ -90,5 +90,5 @@ fn what_is_taken_is_given_once_and_by_the_name_of_its_key() {
     assert_eq!(session.take::<u8>("cart").unwrap_err().kind(), ErrorKind::Value);
     assert_eq!(session.take(CART).unwrap().unwrap(), ["pear"]);
     assert_eq!((session.take(CART).unwrap(), session.contains("cart")), (None, false));
-    assert_eq!(format!("{session:?}"), "Session { id: None, .. }");
+    assert_eq!(format!("{session:?} {CART:?}"), r#"Session { id: None, .. } Key("cart")"#);
 }

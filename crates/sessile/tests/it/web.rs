@@ -193,7 +193,9 @@ impl Service<Request<Body>> for Busy {
 #[tokio::test]
 async fn the_layers_ask_their_service_whether_it_is_ready() {
     let request = || Request::get("/").body(Body::empty()).unwrap();
-    let session = memory().layer().layer(Busy);
+    let layer = memory().layer();
+    assert!(format!("{layer:?}").starts_with("SessionLayer {"));
+    let session = layer.layer(Busy);
     assert_eq!(session.oneshot(request()).await.err(), Some("busy"));
     let cross_site = CrossSiteLayer::new().layer(Busy);
     assert_eq!(cross_site.oneshot(request()).await.err(), Some("busy"));

@@ -1,6 +1,6 @@
 //! A login is a new record, and gives nothing to whoever held the old token.
 
-use sessile::{ErrorKind, Login};
+use sessile::{ErrorKind, Login, Session};
 
 use crate::engine::Place;
 use crate::engine::harness::{Server, Visit, kind_of, secs};
@@ -120,10 +120,18 @@ pub(crate) async fn a_late_write_with_a_superseded_token_is_refused_without_a_co
     let visit = server.visit(&anonymous).await;
     visit.session.login("ann").unwrap();
     visit.finish().await.unwrap();
-    let late = server.visit(&anonymous).await;
-    late.session.insert("key", "value").unwrap();
-    let (committed, set) = late.finish_with(http::StatusCode::OK).await;
-    assert_eq!((kind_of(committed), set), (Some(ErrorKind::Ended), None));
+    let wishes: [fn(&Session) -> sessile::Result<()>; 4] = [
+        |session| session.insert("key", "value"),
+        |session| session.rotate(),
+        |session| session.lower(0),
+        |session| session.expire_in(secs(1)),
+    ];
+    for wish in wishes {
+        let late = server.visit(&anonymous).await;
+        wish(&late.session).unwrap();
+        let (committed, set) = late.finish_with(http::StatusCode::OK).await;
+        assert_eq!((kind_of(committed), set), (Some(ErrorKind::Ended), None));
+    }
     assert!(server.events.names().contains(&"superseded"));
 }
 

@@ -88,6 +88,14 @@ pub(crate) async fn parallel_rotations_give_one_new_secret(place: &Place) {
     let new = one.finish().await.unwrap().expect("the first one rotates");
     assert_eq!(two.finish().await.unwrap(), None, "the second keeps what the first made");
     assert_eq!(server.read(&new, "two").await.as_deref(), Some("kept"));
+    let (one, two) = (server.visit(&new).await, server.visit(&new).await);
+    one.session.rotate().unwrap();
+    two.session.rotate().unwrap();
+    let newest = one.finish().await.unwrap().unwrap();
+    let version = server.visit(&newest).await.session.record().unwrap().version;
+    assert_eq!(two.finish().await.unwrap(), None);
+    let after = server.visit(&newest).await.session.record().unwrap().version;
+    assert_eq!(after, version, "who came second had nothing to write");
 }
 
 // R11, R31
