@@ -32,7 +32,7 @@ pub(crate) fn everything() -> Outcome {
     left_out.extend(servers::tests_without(&servers));
     cargo_test_in(None, &mut tally, &["--workspace", "--all-features"], &servers, &left_out);
     for manifest in own_workspaces(&root()) {
-        cargo_test_in(manifest.parent(), &mut tally, &[], &servers, &left_out);
+        cargo_test_in(manifest.parent(), &mut tally, &["--all-features"], &servers, &left_out);
     }
     match binaries() {
         Ok(()) => {
