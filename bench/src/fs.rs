@@ -3,6 +3,7 @@
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::Outcome;
 use crate::options::Options;
@@ -50,7 +51,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.mounted
-            && let Err(why) = run(Command::new("umount").arg(&self.work))
+            && let Err(why) = unmount(&self.work)
         {
             return eprintln!("bench: {} is left behind: {why}", self.folder.display());
         }
@@ -58,6 +59,17 @@ impl Drop for Place {
             eprintln!("bench: {} is left behind: {why}", self.folder.display());
         }
     }
+}
+
+/// The threads of SQLite's connections end a little later than their store, and hold its file so long.
+fn unmount(at: &Path) -> Outcome {
+    for _ in 0..50 {
+        if run(Command::new("umount").arg(at)).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    run(Command::new("umount").arg(at))
 }
 
 fn run(command: &mut Command) -> Outcome {

@@ -5,6 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+#[cfg(feature = "stores")]
+use sessile::Owner;
+#[cfg(feature = "stores")]
+use sessile::store::Scope;
 use sessile::store::{Access, Created, Durability, FileStore, Store, Updated};
 use sessile::{Record, SecretHash, SessionId};
 
@@ -135,6 +139,31 @@ impl StoreSide {
             true => Ok(took / EXPIRED),
             false => Err(format!("{} of {EXPIRED} were swept", swept.removed.len()).into()),
         }
+    }
+
+    /// A page of everything that a user has, a hundred sessions of so much data each: how long it takes.
+    #[cfg(feature = "stores")]
+    pub(crate) async fn timed_lists(&mut self, kib: usize, times: usize) -> Outcome<Vec<Duration>> {
+        const SESSIONS: usize = 100;
+        let owner = Owner::new(format!("{kib} {}", fresh_id()))?;
+        for _ in 0..SESSIONS {
+            let mut record = record(fresh_id());
+            (record.owner, record.login_began_at) = (Some(owner.clone()), Some(record.created_at));
+            record.data.insert("basket", Bytes::from(format!("\"{}\"", "item".repeat(kib * 256))));
+            self.create(&record).await?;
+        }
+        let mut took = Vec::new();
+        for _ in 0..times {
+            let start = Instant::now();
+            let page =
+                self.store.list(Scope::Owner(&owner), SystemTime::now(), None, SESSIONS).await?;
+            took.push(start.elapsed());
+            if page.sessions.len() != SESSIONS {
+                return Err(format!("{} of {SESSIONS} are listed", page.sessions.len()).into());
+            }
+        }
+        self.store.delete_owner(&owner, None, SystemTime::now(), Durability::Process).await?;
+        Ok(took)
     }
 
     /// Makes what `times` deletes will need.

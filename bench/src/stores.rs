@@ -43,8 +43,13 @@ const TRIP: usize = OPS.len() + 1;
 /// Measures every store that is there, and prints the table.
 pub(crate) fn table(dir: &Path, rounds: usize) -> Outcome<String> {
     let dir = dir.to_owned();
-    let sides = runtime()?.block_on(async move {
-        tokio::spawn(async move { all_rounds(all_sides(&dir).await?, rounds).await }).await?
+    let (sides, lists) = runtime()?.block_on(async move {
+        tokio::spawn(async move {
+            let mut sides = all_rounds(all_sides(&dir).await?, rounds).await?;
+            let lists = lists(&mut sides, rounds.div_ceil(5)).await?;
+            Outcome::Ok((sides, lists))
+        })
+        .await?
     })?;
     let mut text = String::from(
         "| store | one round trip | load | load+save | create | delete | sweep, for each session |\n\
@@ -52,6 +57,20 @@ pub(crate) fn table(dir: &Path, rounds: usize) -> Outcome<String> {
     );
     for side in &sides {
         let _ = writeln!(text, "{}", side.row());
+    }
+    Ok(format!("{text}\n{lists}"))
+}
+
+/// What a page of a hundred sessions costs, small ones and large ones.
+async fn lists(sides: &mut [Side], times: usize) -> Outcome<String> {
+    let mut text = String::from(
+        "| store | a list of 100 sessions of 1 KiB | of 64 KiB |\n\
+         |---|--:|--:|\n",
+    );
+    for side in sides {
+        let small = median(side.store.timed_lists(1, times).await?);
+        let large = median(side.store.timed_lists(64, times).await?);
+        let _ = writeln!(text, "| {} | {} | {} |", side.name, micros(small), micros(large));
     }
     Ok(text)
 }
@@ -153,7 +172,9 @@ mod tests {
         let _ = std::fs::remove_dir_all(&dir);
         let text = text.unwrap();
         assert!(text.contains("| memory | - |") && text.contains("| SQLite | "), "{text}");
-        assert!(text.lines().all(|line| line.matches('|').count() == 8), "{text}");
+        let (prices, lists) = text.split_once("\n\n").unwrap();
+        assert!(prices.lines().all(|line| line.matches('|').count() == 8), "{text}");
+        assert!(lists.lines().all(|line| line.matches('|').count() == 4), "{text}");
     }
 
     #[test]

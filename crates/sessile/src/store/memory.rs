@@ -250,7 +250,8 @@ impl Table {
     }
 
     fn delete_expired(&mut self, now: SystemTime, limit: usize) -> Expired {
-        let due = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
+        let looked_at = self.deadlines.iter().inspect(|_| look());
+        let due = looked_at.take_while(|(deadline, _)| *deadline <= now);
         let mut due: Vec<_> = due.take(limit.saturating_add(1)).map(|(_, id)| *id).collect();
         let more = due.len() > limit;
         due.truncate(limit);
@@ -273,6 +274,7 @@ impl Table {
                 Box::new(devices.flat_map(move |devices| devices.sessions.range(behind)))
             }
         };
+        let ids = ids.inspect(|_| look());
         let live = ids.filter_map(|id| self.live(*id, now)).map(|entry| &entry.record);
         let mut listed = live.filter(|record| !record.superseded).map(Record::summary);
         let sessions: Vec<_> = listed.by_ref().take(limit).collect();
@@ -323,6 +325,12 @@ impl Table {
             self.owners.remove(owner);
         }
     }
+}
+
+/// Counts what an operation looks at, for the test of its price.
+fn look() {
+    #[cfg(test)]
+    tests::LOOKS.with(|looks| looks.set(looks.get() + 1));
 }
 
 /// An exclusive lock that its holder loses at a deadline.
@@ -399,4 +407,57 @@ fn lock_timeout() -> Error {
 /// Locks a mutex whose guarded steps cannot panic half-way, so that poison means nothing.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::token::SecretHash;
+
+    thread_local! {
+        pub(super) static LOOKS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// How many entries an operation looks at, and what it gives.
+    fn price<T>(operation: impl FnOnce() -> T) -> (usize, T) {
+        LOOKS.set(0);
+        let done = operation();
+        (LOOKS.get(), done)
+    }
+
+    /// A table of a thousand sessions, the first ten of which are one user's and end in a minute.
+    fn table(now: SystemTime) -> Table {
+        let mut table = Table::default();
+        let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3_600));
+        for number in 0..1_000_u128 {
+            let id = SessionId::from_bytes(number.to_be_bytes());
+            let is_anns = number < 10;
+            let life = if is_anns { minute } else { hour };
+            let hash = SecretHash::from_bytes([7; 32]);
+            let mut record = Record::new(id, hash, now, None, life);
+            record.owner = is_anns.then(|| Owner::new("ann").expect("a name"));
+            assert_eq!(table.create(&record), Created::New);
+        }
+        table
+    }
+
+    #[test]
+    fn a_list_costs_what_it_shows_and_clean_up_what_is_due() {
+        let now = SystemTime::UNIX_EPOCH;
+        let mut table = table(now);
+        let (ann, middle) =
+            (Owner::new("ann").unwrap(), SessionId::from_bytes(500_u128.to_be_bytes()));
+        let of_ann = price(|| table.list(Scope::Owner(&ann), now, None, 100).sessions.len());
+        assert_eq!(of_ann, (10, 10));
+        let of_all = price(|| table.list(Scope::All, now, Some(middle), 10).sessions.len());
+        assert_eq!(of_all, (11, 10), "one more tells that there is another page");
+        let nothing = price(|| table.delete_expired(now, 100).removed.len());
+        assert_eq!(nothing, (1, 0));
+        let due = price(|| table.delete_expired(now + Duration::from_secs(60), 100).removed.len());
+        assert_eq!(due, (11, 10), "the first that is not due ends it");
+        let bounded = price(|| table.delete_expired(now + Duration::from_secs(3_600), 5));
+        assert_eq!((bounded.0, bounded.1.removed.len(), bounded.1.more), (6, 5, true));
+    }
 }

@@ -229,6 +229,36 @@ async fn a_primary_that_hangs_is_given_up_for_its_replica() {
     println!("all slots were served again {:?} after a primary hung", begun.elapsed());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_nodes_refuse_saves_and_still_carry_out_logouts() {
+    let Some(nodes) = cluster() else { return };
+    let store = nodes.store().open().unwrap();
+    let known: Vec<_> = (0..12).map(|_| record_of("ann")).collect();
+    for record in &known {
+        create(&store, record).await.unwrap();
+    }
+    let limit = |bytes| {
+        for node in &nodes.0 {
+            node.ask::<String>(&format!("CONFIG SET maxmemory {bytes}"));
+        }
+    };
+    limit(1);
+    for record in &known {
+        for refused in [
+            create(&store, &record_of("ben")).await.unwrap_err(),
+            update(&store, &next_of(record), record).await.unwrap_err(),
+        ] {
+            assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
+            assert!(refused.to_string().contains("memory"), "{refused:?}");
+        }
+        assert_eq!(load(&store, record.id).await.unwrap().as_ref(), Some(record));
+        assert!(delete(&store, record.id).await.unwrap(), "a logout needs no memory");
+        assert_eq!(load(&store, record.id).await.unwrap(), None);
+    }
+    limit(0);
+    create(&store, &record_of("ben")).await.unwrap();
+}
+
 /// A namespace whose own slot lies on this node.
 fn namespace_on(node: &Own) -> String {
     let is_here = |name: &String| {

@@ -6,6 +6,8 @@
 
 mod every_database;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
+mod full;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod killed;
 mod laws;
 #[cfg(any(feature = "postgres", feature = "mysql"))]

@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::full::Disk;
 use super::places::{Kind, execute};
 
 /// A server with a directory of its own, killed when dropped.
 pub(super) struct Own {
     pub(super) kind: Kind,
     pub(super) port: u16,
+    /// Where the folder is a disk by itself; it goes before the folder does.
+    disk: Option<Disk>,
     pub(super) folder: TempDir,
     program: PathBuf,
     words: Vec<String>,
@@ -24,9 +27,21 @@ pub(super) struct Own {
 /// A PostgreSQL server as it is by default, but for these settings; `None` where the test is skipped.
 #[cfg(feature = "postgres")]
 pub(super) async fn postgres(settings: &[&str]) -> Option<Own> {
+    postgres_in(owned_by("postgres"), None, settings).await
+}
+
+/// A PostgreSQL server whose data lies on a disk of so many MiB.
+#[cfg(feature = "postgres")]
+pub(super) async fn postgres_on_a_small_disk(mib: u32) -> Option<Own> {
+    let folder = owned_by("postgres");
+    let disk = Disk::small(folder.path(), "postgres", mib)?;
+    postgres_in(folder, Some(disk), &[]).await
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres_in(folder: TempDir, disk: Option<Disk>, settings: &[&str]) -> Option<Own> {
     let program = installed("postgres", "/usr/lib/postgresql/*/bin/postgres")?;
-    let user = "postgres";
-    let (folder, port) = (owned_by(user), free_port());
+    let (user, port) = ("postgres", free_port());
     let data = format!("{}/data", folder.path().display());
     let mut make = as_user(user, &program.with_file_name("initdb"));
     make.args(["--auth=trust", "--username=sessile", "--encoding=UTF8", "--no-sync", "-D", &data]);
@@ -34,20 +49,35 @@ pub(super) async fn postgres(settings: &[&str]) -> Option<Own> {
     let mut words = vec!["-D".into(), data.clone(), "-k".into(), data, "-p".into()];
     words.extend([port.to_string(), "-h".into(), "127.0.0.1".into()]);
     words.extend(settings.iter().flat_map(|setting| ["-c".into(), (*setting).to_owned()]));
-    let own = Own { kind: Kind::Postgres, port, folder, program, words, user, process: None };
+    let kind = Kind::Postgres;
+    let own = Own { kind, port, disk, folder, program, words, user, process: None };
     Some(own.started().await)
 }
 
 /// A MariaDB server as it is by default, but for these options; `None` where the test is skipped.
 #[cfg(feature = "mysql")]
 pub(super) async fn mariadb(options: &[&str]) -> Option<Own> {
+    mariadb_in(owned_by("mysql"), None, options).await
+}
+
+/// A MariaDB server whose data lies on a disk of so many MiB.
+#[cfg(feature = "mysql")]
+pub(super) async fn mariadb_on_a_small_disk(mib: u32) -> Option<Own> {
+    let folder = owned_by("mysql");
+    let disk = Disk::small(folder.path(), "mysql", mib)?;
+    // By default it is 96 MiB, all of which is there from the start.
+    mariadb_in(folder, Some(disk), &["--innodb-log-file-size=8M"]).await
+}
+
+#[cfg(feature = "mysql")]
+async fn mariadb_in(folder: TempDir, disk: Option<Disk>, options: &[&str]) -> Option<Own> {
     let program = installed("mariadbd", "/usr/sbin/mariadbd")?;
-    let user = "mysql";
-    let (folder, port) = (owned_by(user), free_port());
+    let (user, port) = ("mysql", free_port());
     let at = |name: &str| format!("{}/{name}", folder.path().display());
     let mut make = as_user(user, Path::new("mariadb-install-db"));
     let quiet = ["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"];
     make.args(quiet).arg(format!("--datadir={}", at("data")));
+    make.args(options);
     succeed(&mut make);
     let first = "CREATE DATABASE IF NOT EXISTS sessile;\n\
         CREATE USER IF NOT EXISTS sessile@'127.0.0.1' IDENTIFIED BY 'sessile';\n\
@@ -58,7 +88,8 @@ pub(super) async fn mariadb(options: &[&str]) -> Option<Own> {
     words.extend([format!("--socket={}", at("socket")), format!("--pid-file={}", at("pid"))]);
     words.extend(["--skip-name-resolve".into(), format!("--init-file={}", at("first.sql"))]);
     words.extend(options.iter().map(ToString::to_string));
-    let own = Own { kind: Kind::MySql, port, folder, program, words, user, process: None };
+    let kind = Kind::MySql;
+    let own = Own { kind, port, disk, folder, program, words, user, process: None };
     Some(own.started().await)
 }
 
@@ -118,6 +149,7 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         self.kill();
+        drop(self.disk.take());
     }
 }
 

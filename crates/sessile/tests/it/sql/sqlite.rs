@@ -1,5 +1,6 @@
 //! What is SQLite's own: several processes on one file, and what each write survives.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -174,6 +175,45 @@ async fn a_full_database_refuses_saves_and_still_carries_out_logouts() {
         assert!(store.delete(ended.id, Durability::Final).await.unwrap());
     }
     created(&*store, large()).await;
+}
+
+/// What a power loss leaves of the log that was not synced: any part of it. Whatever is missing or torn
+/// there, a save is there or a state before it, and what a logout has synced is there in any case.
+#[tokio::test]
+async fn a_log_that_is_cut_anywhere_leaves_a_save_or_a_state_before_it() {
+    let tables = places::sqlite();
+    let store = SqliteStore::connect(&tables.url("")).await.unwrap();
+    let (id, other) =
+        (created(&store, record(now())).await.id, created(&store, record(now())).await);
+    let file = tables.url("").strip_prefix("sqlite://").unwrap().to_owned();
+    let log = || std::fs::read(format!("{file}-wal")).unwrap();
+    for _ in 0..5 {
+        count_up(&store, id).await;
+    }
+    assert!(store.delete(other.id, Durability::Power).await.unwrap());
+    let synced = log().len();
+    for _ in 0..10 {
+        count_up(&store, id).await;
+    }
+    let (database, log) = (std::fs::read(&file).unwrap(), log());
+    let mut seen = BTreeSet::new();
+    for cut in (synced..=log.len()).step_by(509).chain([log.len()]) {
+        seen.insert(count_after(&database, &log[..cut], id).await);
+        let mut torn = log.clone();
+        torn[cut.min(log.len() - 4_096)..][..4_096].fill(0);
+        seen.insert(count_after(&database, &torn, id).await);
+    }
+    assert_eq!(seen, (5..=15).collect(), "each save was the last one left by some loss");
+}
+
+/// The session's count in a copy of a database and of its log.
+async fn count_after(database: &[u8], log: &[u8], id: SessionId) -> u64 {
+    let copy = places::sqlite();
+    let file = copy.url("").strip_prefix("sqlite://").unwrap().to_owned();
+    std::fs::write(&file, database).unwrap();
+    std::fs::write(format!("{file}-wal"), log).unwrap();
+    let store = SqliteStore::connect(&copy.url("")).await.unwrap();
+    count_in(&store, id).await
 }
 
 /// Fills a database that may not grow any more, and gives what was acknowledged.
