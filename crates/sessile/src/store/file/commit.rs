@@ -400,3 +400,47 @@ fn bury(file: &File, newest: &State) -> io::Result<()> {
     let (tombstone, sides) = page::burial(newest);
     sides.into_iter().try_for_each(|side| file.write_at(&tombstone, side.at() as u64))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::super::Options;
+    use super::super::sys::record::{Call, Recording};
+    use super::*;
+    use crate::token::SecretHash;
+
+    fn syncs(change: impl FnOnce()) -> usize {
+        let recording = Recording::start();
+        change();
+        let calls = recording.take().into_iter();
+        calls.filter(|call| matches!(call, Call::SyncFile { .. } | Call::SyncDir { .. })).count()
+    }
+
+    /// A create syncs the file, its directory and, once, the one above.
+    #[test]
+    fn a_change_is_synced_as_often_as_its_durability_asks_for() {
+        for (durability, expected) in [
+            (Durability::Process, [0, 0, 0, 0]),
+            (Durability::Power, [3, 1, 1, 1]),
+            (Durability::Final, [3, 2, 1, 1]),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let options = Options { allow_any_file_system: true, ..Options::default() };
+            let core = Core::open(directory.path(), options).unwrap();
+            let (id, hash) = (SessionId::from_bytes([7; 16]), SecretHash::from_bytes([5; 32]));
+            let first = Record::new(id, hash, UNIX_EPOCH, None, Duration::from_secs(60));
+            let mut second = first.clone();
+            second.version = first.version.next();
+            let counted = [
+                syncs(|| assert_eq!(core.create(&first, durability).unwrap(), Created::New)),
+                syncs(|| {
+                    drop(core.update(&second, first.version, durability, &mut None).unwrap());
+                }),
+                syncs(|| assert!(core.delete(id, durability).unwrap())),
+                syncs(|| assert!(!core.delete(id, durability).unwrap())),
+            ];
+            assert_eq!(counted, expected, "{durability:?}");
+        }
+    }
+}

@@ -569,4 +569,26 @@ mod tests {
             }
         }
     }
+
+    /// A page whose slot A holds version 1, and whose slot B a torn version 2 that ends in this byte.
+    fn torn_look(last: u8) -> Look {
+        let id = SessionId::from_bytes([7; 16]);
+        let slot =
+            |version| page::plan(None, id, crate::record::Version::new(version), vec![1]).slot;
+        let (mut bytes, mut torn) = (Page::first(&slot(1)), slot(2));
+        *torn.last_mut().unwrap() = last;
+        bytes[page::Side::B.at()..][..torn.len()].copy_from_slice(&torn);
+        Look::at(Ok(Page::new(bytes).unwrap()), id, &mut |_| Ok(None)).unwrap()
+    }
+
+    #[test]
+    fn a_slot_that_is_torn_twice_in_the_same_way_gives_way_to_the_other_without_a_lock() {
+        let mut looks = Looks::default();
+        assert!(looks.settle(torn_look(2)).is_none());
+        assert!(looks.settle(torn_look(3)).is_none(), "a writer is at work");
+        let Some(Settled::State(_, state)) = looks.settle(torn_look(3)) else {
+            panic!("the other slot was valid");
+        };
+        assert_eq!(state.head.version.get(), 1);
+    }
 }

@@ -178,13 +178,25 @@ mod tests {
         let core = Core::open(directory.path(), Options::default()).unwrap();
         let ann = Owner::new("ann").unwrap();
         let of_ann = || core.list_owner(&ann, UNIX_EPOCH, None, 100);
+        // Long after they were entered, and expired: their records are there, and no ghosts.
+        let later = || core.list_owner(&ann, UNIX_EPOCH + Duration::from_secs(660), None, 100);
         let of_all = |limit| price(|| core.list_all(UNIX_EPOCH, None, limit));
         store(&core, Some(&ann), 3);
         let alone = price(of_ann);
         store(&core, None, 300);
         assert_eq!((alone.0, price(of_ann)), (3, alone));
+        assert_eq!(price(later), (0, alone.1));
         let ((ten, cheap), (hundred, dear)) = (of_all(10), of_all(100));
         assert_eq!((ten, hundred), (10, 100));
         assert!(cheap * 5 < dear && dear < 400, "{cheap} and {dear} calls");
+    }
+
+    #[test]
+    fn an_entry_whose_session_cannot_be_looked_at_is_an_error_and_no_ghost() {
+        let directory = tempfile::tempdir().unwrap();
+        let core = Core::open(directory.path(), Options::default()).unwrap();
+        std::fs::write(directory.path().join("default/records/07"), "").unwrap();
+        let error = core.is_ghost_to(SessionId::from_bytes([7; 16]), &|_| true).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
     }
 }

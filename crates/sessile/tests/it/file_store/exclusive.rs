@@ -152,3 +152,13 @@ async fn a_wait_and_a_hold_without_end_are_no_error() {
     let forever = Access::Exclusive { wait: Duration::MAX, hold: Duration::MAX };
     assert!(root.store.load(record.id, start(), forever).await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn a_lock_that_was_let_go_leaves_nothing_beside_its_session() {
+    let root = Root::new();
+    let record = created(&root.store).await;
+    let held = root.store.load(record.id, start(), exclusively(MINUTE)).await.unwrap().unwrap();
+    root.store.release(held.ticket).await.unwrap();
+    let directory = root.file(record.id).parent().unwrap().to_owned();
+    assert_eq!(fs::read_dir(directory).unwrap().count(), 1);
+}

@@ -409,3 +409,37 @@ fn drain(
 fn open_plainly(dir: &OwnedFd, name: impl Arg + Copy, flags: OFlags) -> Result<OwnedFd, Errno> {
     rustix::io::retry_on_intr(|| fs::openat(dir, name, flags, Mode::empty()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_that_the_system_refuses_is_told() {
+        let (pipe, _) = io::pipe().unwrap();
+        assert!(File(pipe.into()).sync_data().is_err());
+    }
+
+    #[test]
+    fn a_call_that_does_a_part_is_made_again_for_the_rest() {
+        let mut parts = [Ok(2), Err(Errno::INTR), Ok(3), Ok(0)].into_iter();
+        let mut asked = Vec::new();
+        let read = fill(&mut [0; 8], |rest, done| {
+            asked.push((rest.len(), done));
+            parts.next().unwrap()
+        });
+        assert_eq!((read.unwrap(), asked), (5, vec![(8, 0), (6, 2), (6, 2), (3, 5)]));
+        let mut parts = [Ok(2), Err(Errno::INTR), Ok(3)].into_iter();
+        let mut asked = Vec::new();
+        let written = drain(b"hello", |rest, done| {
+            asked.push((rest.to_vec(), done));
+            parts.next().unwrap()
+        });
+        written.unwrap();
+        let rest = |from: u64| (b"hello"[from as usize..].to_vec(), from);
+        assert_eq!(asked, [rest(0), rest(2), rest(2)]);
+        let nothing = drain(b"hello", |_, _| Ok(0)).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WriteZero);
+        assert!(drain(b"hello", |_, _| Err(Errno::NOSPC)).is_err());
+    }
+}
