@@ -102,14 +102,13 @@ pub(super) fn faults(printed: &str) -> Result<String, String> {
     Ok(format!("{injected}, then {checks} checks, {violations} violations{without}"))
 }
 
-/// The result of cargo-mutants: `450 mutants tested in 2h: 3 missed, 420 caught, 27 unviable`.
+/// All results of cargo-mutants: `450 mutants tested in 2h: 3 missed, 420 caught, 27 unviable`.
 pub(super) fn mutants(text: &str) -> Result<String, String> {
-    let line = text.lines().find(|line| line.contains("mutants tested"));
-    let line = line.ok_or("nobody says how many \"mutants tested\" were caught")?;
-    let of = |what: &str| number_before(line, what).unwrap_or_default();
-    let (caught, missed) = (of(" caught") + of(" timeout"), of(" missed"));
+    let results = || text.lines().filter(|line| line.contains("mutants tested"));
+    let sum = |what| results().filter_map(|line| number_before(line, what)).sum::<u64>();
+    let (caught, missed) = (sum(" caught") + sum(" timeout"), sum(" missed"));
     if caught == 0 {
-        return Err(format!("no mutant was caught: {line}"));
+        return Err("nobody says how many \"mutants tested\" were caught".into());
     }
     Ok(format!("{caught} of {} ({missed} missed)", caught + missed))
 }
@@ -186,10 +185,12 @@ mod tests {
     }
 
     #[test]
-    fn mutants_are_read_from_the_line_that_their_tool_prints() {
+    fn mutants_are_added_up_from_the_lines_that_their_tool_prints() {
         let page = "Last run: 2026-11-20.\n\n450 mutants tested in 2h: 3 missed, 420 caught, \
                     25 unviable, 2 timeouts\n";
         assert_eq!(mutants(page).unwrap(), "422 of 425 (3 missed)");
+        let both = format!("{page}10 mutants tested: 1 missed, 9 caught\n");
+        assert_eq!(mutants(&both).unwrap(), "431 of 435 (4 missed)");
         assert_eq!(date(page).unwrap(), "2026-11-20");
         assert!(mutants("nothing").is_err() && date("20-11-2026").is_err());
     }
