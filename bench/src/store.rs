@@ -135,9 +135,10 @@ impl StoreSide {
         let start = Instant::now();
         let swept = self.store.delete_expired(SystemTime::now(), 1_000).await?;
         let took = start.elapsed();
-        match swept.removed.len() == EXPIRED as usize {
-            true => Ok(took / EXPIRED),
-            false => Err(format!("{} of {EXPIRED} were swept", swept.removed.len()).into()),
+        if swept.removed.len() == EXPIRED as usize {
+            Ok(took / EXPIRED)
+        } else {
+            Err(format!("{} of {EXPIRED} were swept", swept.removed.len()).into())
         }
     }
 

@@ -48,7 +48,9 @@ impl Trip {
             let start = Instant::now();
             match self {
                 Self::Nowhere | Self::Calls(_) => return Ok(()),
-                Self::Sql(connection) => drop(connection.execute(sqlx::query("SELECT 1")).await?),
+                Self::Sql(connection) => {
+                    connection.execute(sqlx::query("SELECT 1")).await?;
+                }
                 Self::Redis(connection) => {
                     redis::cmd("PING").query_async::<String>(connection).await?;
                 }
