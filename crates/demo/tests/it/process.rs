@@ -106,7 +106,7 @@ fn a_directory_that_cannot_be_trusted_is_refused_at_start_with_the_mend() {
         ("open", "run: chmod 700"),
         ("shared", "run: chmod 700"),
         ("closed", "run: chmod 700"),
-        ("link", "name the directory it points to"),
+        ("link", "use what it points to"),
     ] {
         let said = refused(&at(name), &[]);
         assert!(said.contains(mend) && said.contains(name), "{said}");

@@ -98,7 +98,7 @@ fn open_checked(path: &Path, options: &Options) -> Result<Dir> {
 fn check_kind(path: &Path, meta: Option<Meta>) -> Result<Meta> {
     match meta {
         Some(meta) if meta.is_symlink() => {
-            Err(config(format!("{} is a symbolic link; use the directory itself", path.display())))
+            Err(config(format!("{} is a symbolic link; use what it points to", path.display())))
         }
         Some(meta) if meta.is_dir() => Ok(meta),
         _ => Err(config(format!(

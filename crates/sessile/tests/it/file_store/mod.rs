@@ -118,9 +118,10 @@ async fn failure(store: &FileStore, id: SessionId) -> ErrorKind {
 fn patrol_at(id: SessionId, from: SystemTime) -> SystemTime {
     const WATCH: u64 = 24 * 60 * 60 * 1000 / 256;
     let from_ms = from.duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-    let turn = |watch: &u64| (*watch % 256) as u8 == id.as_bytes()[0];
+    // Each round of 256 begins one directory earlier than the one before.
+    let turn = |watch: &u64| (*watch - *watch / 256) as u8 == id.as_bytes()[0];
     let first = from_ms.div_ceil(WATCH);
-    let watch = (first..first + 256).find(turn).unwrap();
+    let watch = (first..first + 2 * 256).find(turn).unwrap();
     UNIX_EPOCH + Duration::from_secs((watch * WATCH).div_ceil(1000))
 }
 
