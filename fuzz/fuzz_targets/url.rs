@@ -5,6 +5,7 @@
 #![no_main]
 
 use std::error::Error as _;
+use std::fmt::Write as _;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
@@ -53,7 +54,7 @@ fn told(error: &Error) -> String {
     let mut told = format!("{error} {error:?}");
     let mut source = error.source();
     while let Some(cause) = source {
-        told += &format!(" {cause} {cause:?}");
+        write!(told, " {cause} {cause:?}").expect("a text takes what is written");
         source = cause.source();
     }
     told
