@@ -270,13 +270,11 @@ impl Counted {
             barrier.reached.notify_one();
             barrier.lifted.notified().await;
         }
-        let trouble = *self.trouble.lock().unwrap();
-        match trouble {
+        match self.trouble_with(operation) {
             Trouble::Fails(this) if this == operation => {
                 Err(Error::new(ErrorKind::Unavailable, "told to fail"))
             }
             Trouble::FailsOnce(this, kind) if this == operation => {
-                self.mend();
                 Err(Error::new(kind, "told to fail once"))
             }
             Trouble::Hangs(this) if this == operation => std::future::pending().await,
@@ -285,6 +283,15 @@ impl Counted {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Told and ended under one lock: of calls at the same time one alone fails once.
+    fn trouble_with(&self, operation: &str) -> Trouble {
+        let mut trouble = self.trouble.lock().unwrap();
+        match *trouble {
+            Trouble::FailsOnce(this, _) if this == operation => std::mem::take(&mut *trouble),
+            lasting => lasting,
         }
     }
 }
