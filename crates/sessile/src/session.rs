@@ -280,8 +280,9 @@ impl Session {
     /// over. Call it after the body was read: a slow client would hold up the others.
     ///
     /// # Errors
-    /// [`ErrorKind::LockTimeout`] when it was not free within `lock_wait`; what a closure given to
-    /// [`update`](Self::update) fails with on what is there by now, and then nothing is written.
+    /// [`ErrorKind::LockTimeout`] when it was not free within `lock_wait`; [`ErrorKind::Ended`] when it
+    /// was found by its ID and has ended; what a closure given to [`update`](Self::update) fails with
+    /// on what is there by now, and then nothing is written.
     pub async fn exclusive(self) -> Result<ExclusiveSession> {
         self.slot.open(Mode::Exclusive).await?;
         Ok(ExclusiveSession::new(self))

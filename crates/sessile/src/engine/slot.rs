@@ -177,7 +177,8 @@ impl Slot {
     async fn load(&self, mode: Mode) -> Result<(Standing, Ticket)> {
         if let Some(id) = self.found_id() {
             let found = self.engine.find(id, mode).await?;
-            return Ok(found.map_or((Standing::Ended, Ticket::none()), by_id));
+            // No empty session in its place: nobody would ever get the token of what is written there.
+            return found.map(by_id).ok_or_else(|| self.engine.ended(id));
         }
         self.engine.open(&self.tokens(), mode, &self.visitor).await
     }
