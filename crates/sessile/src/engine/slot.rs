@@ -165,9 +165,7 @@ impl Slot {
             }
             drop(state);
             if let Err(error) = later.apply(&mut data) {
-                let mut state = self.state();
-                (state.changes, state.edited) = (Changes::default(), None);
-                state.standing = standing;
+                self.state().give_up_changes(standing, logouts);
                 return Err(error);
             }
             changes.append(later, &data);
@@ -593,6 +591,17 @@ impl State {
         self.edited = Some(data);
         note(&mut self.changes);
         Ok(())
+    }
+
+    /// Takes `standing` as what is stored, and drops what was to be put on top; unless the handler has
+    /// logged out since there were so many `logouts`, which dropped it and stands.
+    fn give_up_changes(&mut self, standing: Standing, logouts: u32) {
+        if self.logouts == logouts {
+            (self.changes, self.edited) = (Changes::default(), None);
+            self.standing = standing;
+        } else {
+            self.end(standing);
+        }
     }
 
     /// Ends what a load or a commit gave that was under way when the handler logged out.
