@@ -59,7 +59,7 @@ struct Sweep<'a> {
     limit: usize,
     looks_left: usize,
     expired: Expired,
-    /// What went of whose sessions, and stands in their lists yet.
+    /// Sessions that were removed, and still stand in their owners' lists.
     to_leave: HashMap<Owner, HashSet<SessionId>>,
 }
 
@@ -151,9 +151,9 @@ impl Sweep<'_> {
         }
     }
 
-    /// Takes what went from its owners' lists, of which each is read whole: so it is done for many
-    /// sessions at once, and not for too many, since a clean-up that is killed leaves them to the next
-    /// list of each owner.
+    /// Takes them out of these lists. A list is read whole for that, so it is done for many sessions at
+    /// once; but not for too many, since what a killed clean-up leaves there stays until the owner's
+    /// next list.
     fn leave_owners(&mut self) {
         for (owner, ids) in self.to_leave.drain() {
             // Best effort: one owner's damaged index is no reason to leave the others' sessions.
