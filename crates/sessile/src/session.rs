@@ -1,5 +1,6 @@
 //! The session as a handler holds it: plain calls that look and note; I/O happens before and after.
 
+use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -96,8 +97,8 @@ impl Session {
     /// no number becomes `null`, which is read as an `Option` alone.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`] when the key is not 1 to 255 bytes or the value cannot be written as JSON, [`ErrorKind::TooLarge`] when the
-    /// session would outgrow its limit.
+    /// [`ErrorKind::Value`] when the key is not 1 to 255 bytes or the value cannot be written as JSON,
+    /// [`ErrorKind::TooLarge`] when the session would outgrow its limit.
     pub fn insert<T: Serialize + ?Sized>(&self, key: impl SessionKey<T>, value: &T) -> Result<()> {
         self.slot.insert(checked(key.name())?, encode(key.name(), value)?)
     }
@@ -280,8 +281,9 @@ impl Session {
     /// over. Call it after the body was read: a slow client would hold up the others.
     ///
     /// # Errors
-    /// [`ErrorKind::LockTimeout`] when it was not free within `lock_wait`; what a closure given to
-    /// [`update`](Self::update) fails with on what is there by now, and then nothing is written.
+    /// [`ErrorKind::LockTimeout`] when it was not free within `lock_wait`; [`ErrorKind::Ended`] when it
+    /// was found by its ID and has ended; what a closure given to [`update`](Self::update) fails with
+    /// on what is there by now, and then nothing is written.
     pub async fn exclusive(self) -> Result<ExclusiveSession> {
         self.slot.open(Mode::Exclusive).await?;
         Ok(ExclusiveSession::new(self))
@@ -515,17 +517,19 @@ fn checked(key: &str) -> Result<&str> {
 
 fn encode<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<Bytes> {
     let json = serde_json::to_vec(value);
-    json.map(Bytes::from).map_err(|error| value_error::<T>("write", key, &error))
+    json.map(Bytes::from).map_err(|_| {
+        let of = type_name::<T>();
+        Error::new(ErrorKind::Value, format!("cannot write the {of} of key {key:?} as JSON"))
+    })
 }
 
+/// Its error names the key, the type and the place in the text. What serde says of it may quote the
+/// value, so that it is not even kept as the source.
 fn decode<T: DeserializeOwned>(key: &str, json: &Bytes) -> Result<T> {
-    serde_json::from_slice(json).map_err(|error| value_error::<T>("read", key, &error))
-}
-
-/// Names the key, the type and the place in the text. What serde says of it may quote the value, so
-/// that it is not even kept as the source.
-fn value_error<T: ?Sized>(doing: &str, key: &str, error: &serde_json::Error) -> Error {
-    let (of, column) = (std::any::type_name::<T>(), error.column());
-    let what = format!("cannot {doing} the value of key {key:?} as {of}, from byte {column} on");
-    Error::new(ErrorKind::Value, what)
+    serde_json::from_slice(json).map_err(|error| {
+        let (of, at) = (type_name::<T>(), error.column());
+        let what =
+            format!("cannot read the value of key {key:?} as {of}: it does not fit at byte {at}");
+        Error::new(ErrorKind::Value, what)
+    })
 }

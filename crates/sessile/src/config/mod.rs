@@ -98,14 +98,14 @@ pub struct Config {
     pub on_owner_limit: OnOwnerLimit,
     /// What a request gets while the store cannot be read. Default [`OnOutage::Refuse`].
     pub on_outage: OnOutage,
-    /// How often expired sessions are removed in the background; zero turns it off. Default 60
-    /// seconds.
+    /// How often expired sessions are removed in the background; zero turns it off. At most a year.
+    /// Default 60 seconds.
     #[serde(with = "duration")]
     pub sweep_interval: Duration,
     /// The most sessions removed in one slice of background work. Default 1,000.
     pub sweep_limit: usize,
     /// How long removing may take each time, in slices of `sweep_limit`; what is left waits for the
-    /// next time. Default 10 seconds.
+    /// next time. At most a year. Default 10 seconds.
     #[serde(with = "duration")]
     pub sweep_time: Duration,
     /// What is kept of the client's address, for the list of devices. Default truncated.

@@ -54,10 +54,11 @@ impl Exchange {
     /// Why the commit failed. The response must then say so instead of what the handler built; the
     /// headers are written all the same.
     pub async fn finish(self, status: StatusCode, headers: &mut HeaderMap) -> Result<()> {
+        // First: who asks from here on is refused, and who asked before is waited for.
+        self.slot.take_no_more();
         if !self.slot.was_asked() {
             return Ok(());
         }
-        self.slot.take_no_more();
         if status.is_server_error() {
             self.slot.drop_wishes();
         } else {

@@ -46,8 +46,8 @@ impl Sessions {
     /// Finds a session by its public ID, for a webhook, a job or an admin page.
     ///
     /// What is changed is written by [`Session::commit`] alone. The caller answers for who may do
-    /// this: no secret is asked for. Held by [`Session::exclusive`], the session is so until its last
-    /// clone is dropped, or for `lock_hold`.
+    /// this: no secret is asked for. With [`Session::exclusive`] it is held until its last clone is
+    /// dropped, and at most for `lock_hold`.
     pub async fn find(&self, id: SessionId) -> Result<Option<Session>> {
         let engine = &self.engine;
         let loaded = engine.find(id, Mode::Write).await?;

@@ -25,7 +25,7 @@ use crate::store::{Loaded, Ticket};
 use crate::token::{SessionId, Token};
 
 /// How often a closure runs in one `update` while tasks of the same request change its key. More than
-/// that is no race: it changes the key itself.
+/// that is no race: the closure changes the key itself.
 const RUNS_MAX: u32 = 10_000;
 
 #[derive(Debug)]
@@ -147,8 +147,8 @@ impl Slot {
     /// Takes `standing` as what is stored, and puts on top what the handler did meanwhile.
     ///
     /// Its closures may use this very session, so they run without our lock. What is noted while they
-    /// do comes after. When one of them fails, all that was to be written is dropped. A handler that
-    /// logged out since there were so many `logouts` meant this session, too.
+    /// do comes after. When one of them fails, all that was to be written is dropped. `logouts` is how
+    /// many there were when the load or the commit began: who logged out since meant this session, too.
     fn rebase(&self, standing: Standing, logouts: u32) -> Result<()> {
         let (mut changes, mut data) = (Changes::default(), standing.data().clone());
         loop {
@@ -165,9 +165,7 @@ impl Slot {
             }
             drop(state);
             if let Err(error) = later.apply(&mut data) {
-                let mut state = self.state();
-                (state.changes, state.edited) = (Changes::default(), None);
-                state.standing = standing;
+                self.state().give_up_changes(standing, logouts);
                 return Err(error);
             }
             changes.append(later, &data);
@@ -177,7 +175,8 @@ impl Slot {
     async fn load(&self, mode: Mode) -> Result<(Standing, Ticket)> {
         if let Some(id) = self.found_id() {
             let found = self.engine.find(id, mode).await?;
-            return Ok(found.map_or((Standing::Ended, Ticket::none()), by_id));
+            // No empty session in its place: nobody would ever get the token of what is written there.
+            return found.map(by_id).ok_or_else(|| self.engine.ended(id));
         }
         self.engine.open(&self.tokens(), mode, &self.visitor).await
     }
@@ -190,8 +189,8 @@ impl Slot {
         }
     }
 
-    /// What to look up: the token that this response is to set, once a commit has made one, and what
-    /// the request brought before. After a logout that is over, committed or not.
+    /// What to look up: the token that this response is to set, once a commit has made one; until then
+    /// what the request brought; and nothing once the handler has logged out, committed or not.
     fn tokens(&self) -> Cow<'_, [Token]> {
         let set = match &self.state().cookie {
             Some(CookieChange::Set { token, .. }) => Some(token.clone()),
@@ -484,8 +483,8 @@ impl Slot {
     }
 }
 
-/// What a load or a commit of a task may leave behind whose request was over meanwhile: a lock. Made
-/// before `io` is locked, so that it is dropped after `io` is free.
+/// Frees the lock that a load or a commit of a task leaves behind when its request is over by then.
+/// Made before `io` is locked, so that it is dropped after `io` is free.
 struct Leftovers<'a>(&'a Slot);
 
 impl Drop for Leftovers<'_> {
@@ -592,6 +591,17 @@ impl State {
         self.edited = Some(data);
         note(&mut self.changes);
         Ok(())
+    }
+
+    /// Takes `standing` as what is stored, and drops what was to be put on top; unless the handler has
+    /// logged out since: that has dropped it, and stands.
+    fn give_up_changes(&mut self, standing: Standing, logouts: u32) {
+        if self.logouts == logouts {
+            (self.changes, self.edited) = (Changes::default(), None);
+            self.standing = standing;
+        } else {
+            self.end(standing);
+        }
     }
 
     /// Ends what a load or a commit gave that was under way when the handler logged out.

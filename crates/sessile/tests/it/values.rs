@@ -24,6 +24,17 @@ fn an_error_about_a_value_holds_nothing_of_it() {
 }
 
 #[test]
+fn an_error_about_a_value_says_where_only_if_there_is_a_text() {
+    let session = session();
+    let no_json = session.insert("map", &BTreeMap::from([([1], 1)])).unwrap_err();
+    let told = no_json.to_string();
+    assert!(told.contains("\"map\"") && told.contains("JSON") && !told.contains("byte"), "{told}");
+    session.insert("list", &[1, 2, 300]).unwrap();
+    let told = session.get::<Vec<u8>>("list").unwrap_err().to_string();
+    assert!(told.ends_with("it does not fit at byte 8"), "{told}");
+}
+
+#[test]
 fn every_number_comes_back_as_it_was_put_in() {
     let session = session();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

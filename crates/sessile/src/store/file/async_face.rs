@@ -259,7 +259,7 @@ impl FileStore {
     }
 
     async fn leave_owner(&self, owner: Owner, id: SessionId) -> Result<()> {
-        self.on_pool(move |core| core.owners.remove(&owner, &[id].into())).await
+        self.on_pool(move |core| core.leave_owner(&owner, &[id].into())).await
     }
 
     async fn on_pool<T: Send + 'static>(

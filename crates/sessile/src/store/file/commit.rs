@@ -64,7 +64,7 @@ impl Core {
         // After an error the entry stays: a record that was written, and removed without a sync, comes
         // back with the power, and must then be in the list. A ghost is healed by the next list.
         if admission == Admission::Added && created.is_ok() {
-            let _ = self.owners.remove(owner, &[record.id].into());
+            let _ = self.leave_owner(owner, &[record.id].into());
         }
         created
     }
@@ -72,7 +72,7 @@ impl Core {
     /// Looks again whether the owner's sessions were ended while this record was written. Whoever
     /// ends them lists after they wrote the instant: they see the record, or we see the instant.
     fn confirm(&self, owner: &Owner, record: &Record, durability: Durability) -> Result<Created> {
-        if !self.owners.is_revoked(owner, record.login_began_at)? {
+        if self.owners.confirm(owner, record, durability)? != Admission::Refused {
             return Ok(Created::New);
         }
         self.delete(record.id, durability)?;
@@ -222,7 +222,7 @@ impl Core {
         if let Some(owner) = owner {
             // Best effort: the session ended, and a full disk may have no room for its owner's list.
             // A ghost in there is healed by the next list.
-            let _ = self.owners.remove(&owner, &[id].into());
+            let _ = self.leave_owner(&owner, &[id].into());
         }
         Ok(true)
     }
@@ -417,6 +417,42 @@ mod tests {
         calls.filter(|call| matches!(call, Call::SyncFile { .. } | Call::SyncDir { .. })).count()
     }
 
+    fn core() -> (tempfile::TempDir, Core) {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options { allow_any_file_system: true, ..Options::default() };
+        let core = Core::open(directory.path(), options).unwrap();
+        (directory, core)
+    }
+
+    /// A session of Ann's, whose ID comes again with the key that it follows from.
+    fn of_ann(began_at: u64) -> Record {
+        let (id, hash) = (SessionId::from_bytes([7; 16]), SecretHash::from_bytes([5; 32]));
+        let began_at = UNIX_EPOCH + Duration::from_secs(began_at);
+        let mut record = Record::new(id, hash, began_at, None, Duration::from_secs(60));
+        (record.owner, record.login_began_at) = (Owner::new("ann").ok(), Some(began_at));
+        record
+    }
+
+    #[test]
+    fn a_session_made_again_before_the_first_has_left_the_list_stays_in_it() {
+        let (_directory, core) = core();
+        let (first, again) = (of_ann(1), of_ann(900));
+        let ann = first.owner.clone().unwrap();
+        let is_listed = || core.owners.list(&ann).unwrap().iter().any(|it| it.id == again.id);
+        core.create(&first, Durability::Process).unwrap();
+        core.end_if(first.id, Durability::Process, &|_| true).unwrap();
+        assert_eq!(core.create(&again, Durability::Process).unwrap(), Created::New);
+        core.leave_owner(&ann, &[first.id].into()).unwrap();
+        assert!(is_listed(), "it left after the second was there");
+
+        core.end_if(again.id, Durability::Process, &|_| true).unwrap();
+        core.owners.admit(&ann, &again, Durability::Process).unwrap();
+        core.leave_owner(&ann, &[again.id].into()).unwrap();
+        core.create_record(&again, Durability::Process).unwrap();
+        assert_eq!(core.confirm(&ann, &again, Durability::Process).unwrap(), Created::New);
+        assert!(is_listed(), "it left between the entry and the record of the second");
+    }
+
     /// A create syncs the file, its directory and, once, the one above.
     #[test]
     fn a_change_is_synced_as_often_as_its_durability_asks_for() {
@@ -425,9 +461,7 @@ mod tests {
             (Durability::Power, [3, 1, 1, 1]),
             (Durability::Final, [3, 2, 1, 1]),
         ] {
-            let directory = tempfile::tempdir().unwrap();
-            let options = Options { allow_any_file_system: true, ..Options::default() };
-            let core = Core::open(directory.path(), options).unwrap();
+            let (_directory, core) = core();
             let (id, hash) = (SessionId::from_bytes([7; 16]), SecretHash::from_bytes([5; 32]));
             let first = Record::new(id, hash, UNIX_EPOCH, None, Duration::from_secs(60));
             let mut second = first.clone();

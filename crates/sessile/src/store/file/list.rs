@@ -83,8 +83,14 @@ impl Core {
                 Err(error) => failed = Some(error),
             }
         }
-        self.owners.remove(owner, &deleted)?;
+        self.leave_owner(owner, &deleted)?;
         failed.map_or(Ok(deleted.len() as u64), Err)
+    }
+
+    /// Takes sessions that are gone out of their owner's list. One that was made again meanwhile stays
+    /// there: its ID comes back with the key that it follows from.
+    pub(super) fn leave_owner(&self, owner: &Owner, ids: &HashSet<SessionId>) -> Result<()> {
+        self.owners.remove(owner, &|id| Ok(ids.contains(&id) && self.is_ghost(id, owner)?))
     }
 
     /// The record of `id` for a list, which one damaged or newer record must not make fail.

@@ -4,7 +4,6 @@
 //! be seen, and goes after it. Every change is made under the `flock` of the owner's file, which also
 //! keeps the owner's "not before": logins that began at or before that instant are refused.
 
-use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -75,10 +74,23 @@ impl Owners {
         Ok(if added { Admission::Added } else { Admission::Known })
     }
 
-    /// Whether a login that began at this instant is refused by now.
-    pub(super) fn is_revoked(&self, owner: &Owner, began_at: Option<SystemTime>) -> Result<bool> {
-        let index = self.open(owner)?;
-        Ok(index.is_some_and(|index| index.refuses(began_at)))
+    /// Admits a record once more that was created since. Its entry was one of a session before it under
+    /// the same ID, if somebody took it for a ghost meanwhile.
+    pub(super) fn confirm(
+        &self,
+        owner: &Owner,
+        record: &Record,
+        durability: Durability,
+    ) -> Result<Admission> {
+        let found = self
+            .open(owner)?
+            .map(|index| (index.refuses(record.login_began_at), index.has(record.id)));
+        match found {
+            Some((true, _)) => Ok(Admission::Refused),
+            Some((false, true)) => Ok(Admission::Known),
+            // It is judged once more, under the lock with which the entry is added.
+            Some((false, false)) | None => self.admit(owner, record, durability),
+        }
     }
 
     /// Refuses, from now on, logins that began at or before this instant, and lists the sessions.
@@ -104,10 +116,14 @@ impl Owners {
         Ok(entries)
     }
 
-    /// Removes the entries of sessions that are gone.
-    pub(super) fn remove(&self, owner: &Owner, ids: &HashSet<SessionId>) -> Result<()> {
+    /// Removes the entries of sessions that are gone when looked at under the lock.
+    pub(super) fn remove(
+        &self,
+        owner: &Owner,
+        is_gone: &dyn Fn(SessionId) -> Result<bool>,
+    ) -> Result<()> {
         let Some(mut index) = self.open(owner)? else { return Ok(()) };
-        index.remove(&|entry| Ok(ids.contains(&entry.id)))
+        index.remove(&|entry| is_gone(entry.id))
     }
 
     /// Removes entries older than ten minutes whose session is a ghost when looked at under the lock,
@@ -298,9 +314,13 @@ impl Index {
         written.doing("cannot write an owner's index")
     }
 
+    fn has(&self, id: SessionId) -> bool {
+        self.entries.iter().flatten().any(|entry| entry.id == id)
+    }
+
     /// Adds an entry in a free slot; gives whether it was missing.
     fn add(&mut self, id: SessionId, added_at: SystemTime) -> Result<bool> {
-        if self.entries.iter().flatten().any(|entry| entry.id == id) {
+        if self.has(id) {
             return Ok(false);
         }
         if self.bytes == 0 {

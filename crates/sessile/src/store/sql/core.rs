@@ -10,9 +10,9 @@ use tokio::time::{sleep, timeout};
 use super::dialect::Statements;
 use super::driver::Driver;
 use super::failure::{Failure, Worked, too_slow};
-use super::kept::Kept;
 use super::link::Link;
 use super::names::{DEFAULT_TABLE, Names, checked_namespace};
+use super::parked::Parked;
 use super::schema;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) struct Core<D: Driver> {
     pub(super) pool: Pool<D>,
     /// The pool's connections between two pieces of work, where nobody else needs them.
-    pub(super) kept: Option<Arc<Kept<D>>>,
+    pub(super) parked: Option<Arc<Parked<D>>>,
     pub(super) names: Names,
     pub(super) statements: Statements,
     pub(super) namespace: Arc<str>,
@@ -49,7 +49,15 @@ impl<D: Driver> Core<D> {
         let names = Names::parse(DEFAULT_TABLE, false).expect("the default is a table name");
         let statements = Statements::new(&D::DIALECT, &names);
         let namespace = "default".into();
-        Self { pool, kept: None, names, statements, namespace, patience: PATIENCE, migrated: None }
+        Self {
+            pool,
+            parked: None,
+            names,
+            statements,
+            namespace,
+            patience: PATIENCE,
+            migrated: None,
+        }
     }
 
     pub(super) fn with_table(&self, name: &str) -> Result<Self> {
@@ -68,9 +76,9 @@ impl<D: Driver> Core<D> {
         Self { patience, ..self.copy() }
     }
 
-    /// Keeps the connections of a pool of so many that is nobody else's.
-    pub(super) fn keeping(&self, connections: u32) -> Self {
-        Self { kept: Some(Arc::new(Kept::new(connections))), ..self.copy() }
+    /// Parks the connections of a pool of so many that is nobody else's.
+    pub(super) fn parking(&self, connections: u32) -> Self {
+        Self { parked: Some(Arc::new(Parked::new(connections))), ..self.copy() }
     }
 
     pub(super) fn migrating_first(&self) -> Self {
@@ -80,7 +88,7 @@ impl<D: Driver> Core<D> {
     fn copy(&self) -> Self {
         Self {
             pool: self.pool.clone(),
-            kept: self.kept.clone(),
+            parked: self.parked.clone(),
             names: self.names.clone(),
             statements: Statements::new(&D::DIALECT, &self.names),
             namespace: Arc::clone(&self.namespace),

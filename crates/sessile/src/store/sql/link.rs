@@ -12,15 +12,14 @@ use super::core::Core;
 use super::dialect::Statements;
 use super::driver::{Driver, Value};
 use super::failure::{Failure, Worked};
-use super::kept::Away;
+use super::parked::Away;
 use crate::store::Durability;
 
 /// A connection out of the pool.
 ///
-/// Invariant: a connection goes back to the pool, or waits for the next work, only when nothing is under
-/// way on it. Whatever stops half-way, by an error of the network, a time-out or a panic, closes it, and
-/// the database rolls back. So no reply ever reaches another request, and no transaction outlives its
-/// work.
+/// Invariant: a connection goes back to the pool, or is parked, only when nothing is under way on it.
+/// Whatever stops half-way, by an error of the network, a time-out or a panic, closes it, and the
+/// database rolls back. So no reply ever reaches another request, and no transaction outlives its work.
 pub(super) struct Link<D: Driver> {
     connection: Option<Away<D>>,
     /// Ends when all else of this has.
@@ -37,9 +36,9 @@ pub(super) struct Link<D: Driver> {
 
 impl<D: Driver> Link<D> {
     pub(super) async fn open(core: &Arc<Core<D>>) -> Worked<Self> {
-        let Some(kept) = &core.kept else { return Self::from_pool(core, None).await };
-        let mut turn = Some(kept.turn().await?);
-        while let Some((connection, has_rested)) = kept.take() {
+        let Some(parked) = &core.parked else { return Self::from_pool(core, None).await };
+        let mut turn = Some(parked.turn().await?);
+        while let Some((connection, has_rested)) = parked.take() {
             let mut link = Self::on(core, connection, turn.take());
             if !has_rested || link.lives().await {
                 return Ok(link);
@@ -184,9 +183,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 impl<D: Driver> Drop for Link<D> {
     fn drop(&mut self) {
         let Some(away) = self.connection.take() else { return };
-        match &self.core.kept {
+        match &self.core.parked {
             _ if !self.is_clear() => drop(away.connection.detach()),
-            Some(kept) if !self.was_refused => kept.keep(away),
+            Some(parked) if !self.was_refused => parked.park(away),
             _ => drop(away),
         }
     }

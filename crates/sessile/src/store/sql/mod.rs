@@ -2,7 +2,8 @@
 //!
 //! The three stores share one implementation and keep the same laws. A save is one `UPDATE` that
 //! compares the version and the deadline and writes; only the end of a user's sessions, the sweep
-//! and, on MySQL and MariaDB, logins take a transaction. What you hand in is your own pool; what it lacks we do not change.
+//! and, on MySQL and MariaDB, logins take a transaction. What you hand in is your own pool; what it
+//! lacks we do not change.
 //!
 //! # Dangers
 //!
@@ -18,14 +19,14 @@
 //!
 //! # What an operation costs
 //!
-//! One question to the server and its answer; a login takes five on MySQL and MariaDB, and what works on
-//! many sessions a few. The tests are `an_operation_of_one_statement_asks_the_server_once` and
-//! `a_login_asks_the_server_few_times`.
+//! One question to the server and its answer. A login takes five on MySQL and MariaDB; a save that
+//! somebody else was faster than, a lock, and what works on many sessions take a few. The tests are
+//! `an_operation_of_one_statement_asks_the_server_once` and `a_login_asks_the_server_few_times`.
 //!
-//! That is how it is for a store that a URL opened: nobody else uses its connections, and it keeps them
-//! between operations. A pool of your own gets its connection back behind every operation, and sqlx then
-//! asks the server whether it lives: a second question, for which nobody waits, and meanwhile the next
-//! operation takes another connection.
+//! That is how it is for a store that a URL opened: nobody else uses its connections, and between
+//! operations it does not give them back to their pool. A pool of your own gets its connection back
+//! after every operation, and sqlx then asks the server whether the connection lives. That is a second
+//! question; nobody waits for it, but meanwhile the next operation takes another connection.
 //!
 //! # What is where
 //!
@@ -52,11 +53,11 @@ mod dialect;
 mod driver;
 mod face;
 mod failure;
-mod kept;
 mod link;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod names;
+mod parked;
 #[cfg(test)]
 mod plans;
 #[cfg(feature = "postgres")]

@@ -6,7 +6,7 @@ use sqlx::{Connection, Pool};
 
 use super::core::Core;
 use super::driver::Driver;
-use super::kept::{ACQUIRE_MAX, PAUSE};
+use super::parked::{ACQUIRE_MAX, PAUSE};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The options that are ours. The others go to the driver, if it knows them.
@@ -62,7 +62,7 @@ impl Parsed {
         }
         let pool = PoolOptions::new().max_connections(self.connections());
         let pool = pool.acquire_timeout(ACQUIRE_MAX).test_before_acquire(false);
-        // Not every time, as with those that are kept.
+        // Not every time, as with those that are parked.
         let pool = pool.before_acquire(|connection: &mut D::Connection, known| {
             Box::pin(async move {
                 if known.idle_for >= PAUSE {
@@ -84,7 +84,7 @@ impl Parsed {
         options: <D::Connection as Connection>::Options,
     ) -> Result<Core<D>> {
         let core = Core::new(self.pool(options)?);
-        let mut core = core.keeping(self.connections()).migrating_first();
+        let mut core = core.parking(self.connections()).migrating_first();
         if let Some(table) = &self.table {
             core = core.with_table(table)?;
         }

@@ -228,6 +228,7 @@ engine_laws! {
     what_was_logged_out_does_not_come_back_by_going_up
     a_logout_with_the_token_of_before_a_login_is_one
     a_logout_beside_a_commit_of_its_own_request_ends_what_that_makes
+    a_logout_stands_even_if_the_closure_that_asked_for_it_fails
     only_the_request_that_logs_out_removes_its_cookie
     a_5xx_drops_data_login_and_rotation
     login_gives_a_new_id_and_keeps_the_data

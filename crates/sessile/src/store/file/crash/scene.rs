@@ -319,7 +319,7 @@ pub(super) fn update(core: &Core, next: &Record, durability: Durability) -> Resu
     let expected = Version::new(next.version.get() - 1);
     let committed = patiently(|| core.update(next, expected, durability, &mut None))?;
     if let Some(owner) = committed.left {
-        core.owners.remove(&owner, &[next.id].into())?;
+        core.leave_owner(&owner, &[next.id].into())?;
     }
     Ok(matches!(committed.updated, Updated::Written))
 }

@@ -2,7 +2,7 @@
 //!
 //! Mirrors `Core::create` and `confirm` of `commit.rs` for the logins, `Core::delete_owner` of
 //! `list.rs` for those who end them. What `owners.rs` does under the lock of an owner's file
-//! (`admit`, `revoke`, `is_revoked`, `remove`) is one step; whom it refuses is the real
+//! (`admit`, `revoke`, `confirm`, `remove`) is one step; whom it refuses is the real
 //! [`is_refused`].
 
 use std::time::{Duration, UNIX_EPOCH};

@@ -252,6 +252,11 @@ pub(crate) async fn a_session_found_by_its_id_may_be_held_alone(place: &Place) {
     let found = server.sessions.find(id).await.unwrap().unwrap();
     server.sessions.revoke_any(id).await.unwrap();
     assert!(!found.is_live().await.unwrap());
-    let held = found.exclusive().await.unwrap();
-    assert!(held.id().is_none() && held.has_ended());
+    let late = found.clone();
+    server.events.take();
+    assert_eq!(kind_of(found.exclusive().await), Some(ErrorKind::Ended));
+    // What is written all the same begins no session that nobody could open.
+    late.insert("job", "late").unwrap();
+    assert_eq!(kind_of(late.commit().await), Some(ErrorKind::Ended));
+    assert_eq!(server.events.take(), ["write_refused", "write_refused"]);
 }

@@ -1,5 +1,7 @@
 //! A logout is final.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use http::StatusCode;
 use sessile::ErrorKind;
 
@@ -156,6 +158,33 @@ pub(crate) async fn a_logout_beside_a_commit_of_its_own_request_ends_what_that_m
         let page = server.sessions.list("ann", None, None).await.unwrap();
         assert_eq!(page.devices, [], "after {calls} calls");
     }
+}
+
+/// A closure that runs again once the login is stored logs out, and fails.
+pub(crate) async fn a_logout_stands_even_if_the_closure_that_asked_for_it_fails(place: &Place) {
+    let server = Server::new(place);
+    let cookie = server.write("", "basket", "apple").await;
+    let visit = server.visit(&cookie).await;
+    let (session, task, clone) =
+        (visit.session.clone(), visit.session.clone(), visit.session.clone());
+    session.login("ann").unwrap();
+    let barrier = server.store.stop_after(0);
+    let commit = tokio::spawn(async move { session.commit().await });
+    assert!(barrier.is_met_by(&commit).await);
+    let runs = AtomicUsize::new(0);
+    let change = move |_: Option<String>| {
+        if runs.fetch_add(1, Ordering::Relaxed) > 0 {
+            clone.invalidate().unwrap();
+            panic!("it runs again");
+        }
+        "once".to_owned()
+    };
+    task.update("runs", change).unwrap();
+    barrier.lift();
+    assert_eq!(kind_of(commit.await.unwrap()), Some(ErrorKind::Panicked));
+    assert_eq!((task.id(), task.owner()), (None, None));
+    assert_eq!(visit.finish().await.unwrap().as_deref(), Some("__Host-session="));
+    assert_eq!(server.sessions.list("ann", None, None).await.unwrap().devices, []);
 }
 
 pub(crate) async fn a_logout_with_the_token_of_before_a_login_is_one(place: &Place) {

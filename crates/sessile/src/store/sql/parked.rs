@@ -1,4 +1,4 @@
-//! Connections that stay out of their pool between two pieces of work.
+//! Connections that are parked: that stay out of their pool between two pieces of work.
 //!
 //! Whatever goes back to a pool of the driver is asked first whether it still lives: a second round
 //! trip behind every operation, during which the next one takes another connection, whose server
@@ -18,14 +18,15 @@ pub(super) const ACQUIRE_MAX: Duration = Duration::from_secs(5);
 /// A connection that nobody used for so long is asked whether it lives: what a restarted server has
 /// forgotten is found by that. To ask before every statement would double its price.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
-/// So long a connection stays away from its pool, which then ends those that are old or idle.
+/// A connection that has been away from its pool for so long goes back when it, or another, is parked
+/// next: the pool ends those that are old or idle.
 const AWAY_MAX: Duration = Duration::from_secs(60);
 
 /// The connections that wait for work, and the turns to use one.
 ///
-/// Invariant: those in use, those asked of the pool and those that wait are never more than there are
+/// Invariant: those in use, those asked of the pool and those that wait together are never more than there are
 /// turns. Whoever asks the pool has a turn and found none waiting, so the pool has one to give.
-pub(super) struct Kept<D: Driver> {
+pub(super) struct Parked<D: Driver> {
     turns: Arc<Semaphore>,
     /// The one used last is used next: it is warm, and the others come to rest.
     waiting: Mutex<Vec<Waiting<D>>>,
@@ -48,7 +49,7 @@ impl<D: Driver> Away<D> {
     }
 }
 
-impl<D: Driver> Kept<D> {
+impl<D: Driver> Parked<D> {
     pub(super) fn new(connections: u32) -> Self {
         let turns = Arc::new(Semaphore::new(connections as usize));
         Self { turns, waiting: Mutex::default() }
@@ -69,9 +70,9 @@ impl<D: Driver> Kept<D> {
         Some((connection, since.elapsed() >= PAUSE))
     }
 
-    /// Keeps a connection on which nothing is under way. Those that were away for long go back to
-    /// their pool.
-    pub(super) fn keep(&self, connection: Away<D>) {
+    /// Parks a connection on which nothing is under way. Those that were away for long go back to their
+    /// pool.
+    pub(super) fn park(&self, connection: Away<D>) {
         let since = Instant::now();
         let is_long_away = |it: &Away<D>| since.duration_since(it.since) >= AWAY_MAX;
         if is_long_away(&connection) {
@@ -89,7 +90,7 @@ impl<D: Driver> Kept<D> {
     }
 }
 
-impl<D: Driver> Drop for Kept<D> {
+impl<D: Driver> Drop for Parked<D> {
     /// Closes them, as the pool does with its own when nobody needs it any more. To give them back first
     /// would take a runtime, and time.
     fn drop(&mut self) {
