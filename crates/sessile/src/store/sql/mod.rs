@@ -33,7 +33,7 @@
 //! | table | what |
 //! |---|---|
 //! | `sessile` | a row per session: the record as bytes, and the columns that statements need |
-//! | `sessile_owners` | a row per user: since when their logins count |
+//! | `sessile_owners` | since when the logins of a user count: a row per user, on SQLite only of those whose sessions were all ended |
 //! | `sessile_schema` | the version of the tables |
 //!
 //! `used_at` is the truth about the last use: a touch writes that column and nothing else, and it is
