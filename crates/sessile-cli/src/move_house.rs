@@ -88,10 +88,16 @@ fn move_house(options: &Options) -> sessile::Result<Moved> {
     })
 }
 
-/// Whether both name one directory or database file, however it is spelled.
+/// Whether both name one directory, or one table of a database file, however it is spelled.
 fn is_same_place(one: &StoreUrl, other: &StoreUrl) -> bool {
-    let place = |url: &StoreUrl| url.path().and_then(|path| path.canonicalize().ok());
-    one == other || place(one).is_some_and(|path| place(other) == Some(path))
+    let place = |url: &StoreUrl| Some((url.path()?.canonicalize().ok()?, table(url).to_owned()));
+    one == other || place(one).is_some_and(|here| place(other) == Some(here))
+}
+
+/// The table that a database's URL names, or the one that it means without.
+fn table(url: &StoreUrl) -> &str {
+    let (_, options) = url.as_str().split_once('?').unwrap_or_default();
+    options.split('&').find_map(|option| option.strip_prefix("table=")).unwrap_or("sessile")
 }
 
 /// What was carried when this is stopped stays carried; the last line says where to go on.

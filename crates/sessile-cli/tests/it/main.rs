@@ -123,6 +123,24 @@ async fn a_move_carries_every_session_and_says_how_many() {
     assert_eq!(old.list(Scope::All, now, None, 9).await.unwrap().sessions, []);
 }
 
+#[cfg(feature = "all-stores")]
+#[tokio::test]
+async fn a_move_from_table_to_table_of_one_database_is_a_move() {
+    let directory = tempfile::tempdir().unwrap();
+    let (files, database) = (directory.path().join("sessions"), directory.path().join("app.db"));
+    store_with_expired(&files, 0).await;
+    std::fs::File::create(&database).unwrap();
+    let old = format!("sqlite://{}", database.display());
+    for (from, to) in [(url(&files), old.clone()), (old.clone(), format!("{old}?table=sessions"))] {
+        let (code, out, err) = sessile(&["move", "--from", &from, "--to", &to]);
+        assert_eq!(code, Some(0), "{err}");
+        assert!(out.starts_with("1 moved"), "{out}");
+    }
+    let same = format!("{old}?table=sessile");
+    let (code, _, err) = sessile(&["move", "--from", &old, "--to", &same]);
+    assert!(code == Some(2) && err.contains("one and the same store"), "{err}");
+}
+
 #[tokio::test]
 async fn a_move_leaves_what_is_held_and_says_so() {
     let directory = tempfile::tempdir().unwrap();
