@@ -1,24 +1,17 @@
 //! `sessile move`: carries every session from one store to another.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use sessile::store::{MoveAll, Moved, move_all, open};
 use sessile::{Error, ErrorKind, SessionId, SystemClock};
 use sessile_demo::{StoreUrl, say};
-use tokio::runtime;
 
-use crate::sweep::{check_exists, check_lasts};
-
-/// The exit code for a command that cannot work as it was written.
-const USAGE: u8 = 2;
+use crate::sweep::{PROGRESS_EVERY, block_on, check_exists, check_lasts, fail};
 
 /// The exit code when sessions stayed in the old store.
 const INCOMPLETE: u8 = 3;
-
-/// How often work that takes longer says how far it is.
-const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 /// What `sessile move` can be told.
 #[derive(Args, Debug)]
@@ -52,7 +45,13 @@ pub(crate) fn run(options: &Options) -> ExitCode {
             eprintln!("error: {}", what_is_left(&moved));
             ExitCode::from(INCOMPLETE)
         }
-        Err(error) => fail(&error),
+        Err(error) => {
+            let code = fail(&error);
+            if error.kind() != ErrorKind::Config {
+                eprintln!("what was moved stays moved; run this again and it goes on");
+            }
+            code
+        }
     }
 }
 
@@ -74,11 +73,7 @@ fn move_house(options: &Options) -> sessile::Result<Moved> {
     if is_same_place(&options.from, &options.to) {
         return Err(Error::new(ErrorKind::Config, "--from and --to name one and the same store"));
     }
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        Error::new(ErrorKind::Unavailable, "cannot start the runtime").with_source(error)
-    })?;
-    runtime.block_on(async {
+    block_on(async {
         let (old, new) = (open(options.from.as_str())?, open(options.to.as_str())?);
         let mut moving = move_all(old, new, SystemClock::default())?;
         if let Some(cursor) = options.after {
@@ -111,13 +106,4 @@ fn saying_how_far(moving: MoveAll) -> MoveAll {
         let cursor = so_far.cursor.map(|cursor| format!("; go on with --after {cursor}"));
         eprintln!("{so_far} so far{}", cursor.unwrap_or_default());
     })
-}
-
-fn fail(error: &Error) -> ExitCode {
-    eprintln!("error: {}", sessile_demo::in_full(error));
-    if error.kind() == ErrorKind::Config {
-        return ExitCode::from(USAGE);
-    }
-    eprintln!("what was moved stays moved; run this again and it goes on");
-    ExitCode::FAILURE
 }

@@ -130,7 +130,7 @@ fn exclusively(hold: Duration) -> Access {
 }
 
 /// Built by the book, as `docs/file_format.md` describes it.
-fn tombstone(id: SessionId, version: u64) -> [u8; 56] {
+pub(crate) fn tombstone(id: SessionId, version: u64) -> [u8; 56] {
     let mut head = [0; 56];
     head[..8].copy_from_slice(b"sess\x01\0\x01\0");
     head[8..16].copy_from_slice(&version.to_le_bytes());

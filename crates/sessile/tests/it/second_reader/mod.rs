@@ -16,6 +16,8 @@ use sessile::store::{Access, Durability, FileStore, Scope, Store, Ticket, Update
 use sessile::{ErrorKind, Owner, PreviousSecret, Record, RetiredSecret, SecretHash, SessionId};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::file_store::tombstone;
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn start() -> SystemTime {
@@ -279,17 +281,6 @@ fn rewrite_head(head: &mut [u8], version: u64) {
     head[8..16].copy_from_slice(&version.to_le_bytes());
     let check = xxh3_64(&head[..48]);
     head[48..].copy_from_slice(&check.to_le_bytes());
-}
-
-fn tombstone(id: SessionId, version: u64) -> [u8; 56] {
-    let mut head = [0; 56];
-    head[..8].copy_from_slice(b"sess\x01\0\x01\0");
-    head[8..16].copy_from_slice(&version.to_le_bytes());
-    head[16..32].copy_from_slice(id.as_bytes());
-    head[40..48].copy_from_slice(&xxh3_64(b"").to_le_bytes());
-    let check = xxh3_64(&head[..48]);
-    head[48..].copy_from_slice(&check.to_le_bytes());
-    head
 }
 
 #[tokio::test]
