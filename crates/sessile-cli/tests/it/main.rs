@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
-use sessile::store::{Access, Durability, FileStore, Scope, Store, open};
+use sessile::store::{Access, Durability, FileStore, Store};
+#[cfg(feature = "all-stores")]
+use sessile::store::{Scope, open};
 use sessile::{Record, SecretHash, SessionId};
 
 fn sessile(arguments: &[&str]) -> (Option<i32>, String, String) {
